@@ -300,6 +300,27 @@ def test_waits_its_turn(
     assert "queued, 1 ahead" in context.notes
 
 
+def test_saves_of_two_passes_are_both_kept_the_last_pass_first(
+    build: Callable[..., ImageBackend], server: ComfyServer, tmp_path: Path
+) -> None:
+    graph = sd15()
+    graph["later"] = deepcopy(graph["sampler"])
+    graph["later"]["inputs"] |= {"latent_image": ["sampler", 0], "seed": 9}
+    graph["decode2"] = deepcopy(graph["decode"])
+    graph["decode2"]["inputs"]["samples"] = ["later", 0]
+    graph["save2"] = deepcopy(graph["save"])
+    graph["save2"]["inputs"]["images"] = ["decode2", 0]
+    file = tmp_path / "hires.json"
+    file.write_bytes(msgspec.json.encode(graph))
+
+    generated = drawn(build(server, workflow=str(file)))
+
+    last, first = generated.images
+    assert last.content != first.content
+    alone = build(server, workflow=str(file), bindings={"output": "save2"})
+    assert [image.content for image in drawn(alone).images] == [last.content]
+
+
 # Section 3: the cache
 
 

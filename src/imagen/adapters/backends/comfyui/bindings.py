@@ -11,17 +11,29 @@ With several samplers:
   ambiguous.
 - *Following* samplers (a refiner, a second pass for detail) share a value if theirs is
   the same in the file, and keep their own otherwise. A different prompt is ambiguous,
-  because the image would silently be finished with the prompt from the file.
+  because the image would silently be finished with the prompt from the file. Only a
+  node that repaints faces and the like keeps a prompt of its own.
+
+If a workflow saves several images, the last pass has the requested one.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
 
+from imagen.adapters.backends.comfyui.binding_errors import (
+    SIZE,
+    ambiguity_error,
+    join_names,
+    list_texts_above,
+    missing_prompt_error,
+    refuse_placeholders,
+)
 from imagen.adapters.backends.comfyui.candidates import (
     Candidate,
     find_batch_inputs,
+    find_cfg,
     find_denoise,
     find_guidance,
     find_handover_steps,
@@ -32,27 +44,28 @@ from imagen.adapters.backends.comfyui.candidates import (
     find_size_copies,
     find_size_pairs,
     find_texts,
-    prefer_nonempty,
     resolve_candidates,
+    resolve_texts,
 )
 from imagen.adapters.backends.comfyui.graph import (
-    EXPORT_HINT,
     NodeInput,
     WorkflowGraph,
     display_name,
 )
+from imagen.adapters.backends.comfyui.links import UnclearRole
 from imagen.adapters.backends.comfyui.tracing import (
     NEGATIVE_TEXTS,
     POSITIVE_TEXTS,
     SEEDS,
     SamplerPass,
     ValueKind,
-    drop_intermediate_outputs,
     find_image_inputs,
     find_latent_nodes,
     find_output_candidates,
     find_sampler_passes,
+    is_detailer,
     is_sampler,
+    rank_outputs,
     trace_literal,
 )
 from imagen.domain.errors import Misconfigured
@@ -61,15 +74,12 @@ from imagen.domain.suggestion import suggest_name
 BindingOverrides: TypeAlias = Mapping[str, str | Sequence[str]]
 """Bindings from the config: one or several `node.input` by the binding's name."""
 
-MAX_CANDIDATES = 8
-SIZE = "width and height"
-
 
 class Bindings(msgspec.Struct, frozen=True, kw_only=True):
     """The inputs of a workflow that a job fills; empty if the workflow has none.
 
     Attributes:
-        output: The nodes whose images are the result.
+        output: The nodes whose images are the result, the requested image first.
         prompt: The prompt; several inputs for encoders with several texts.
         negative: The negative prompt; empty if it would have no effect.
         seed: The seed.
@@ -140,21 +150,25 @@ def find_bindings(graph: WorkflowGraph, overrides: BindingOverrides) -> Bindings
     """
     bound = _resolve_overrides(graph, overrides)
     ambiguous: dict[str, Sequence[str]] = {}
-    outputs = _find_outputs(graph, overrides.get("output"), ambiguous)
-    passes = find_sampler_passes(graph, outputs)
+    final, earlier = _find_outputs(graph, overrides.get("output"))
+    passes = find_sampler_passes(graph, final)
     found = (
-        _bind_samplers(graph, passes, bound, ambiguous)
+        _bind_samplers(graph, passes, graph.with_ancestors(final[:1]), bound, ambiguous)
         if passes
-        else _bind_single_nodes(graph, outputs, bound, ambiguous)
+        else _bind_single_nodes(graph, final, bound, ambiguous)
     )
     if "image" not in bound:
-        found["image"] = find_image_inputs(graph, outputs)
+        found["image"] = find_image_inputs(graph, final)
     if ambiguous:
-        raise _ambiguity_error(graph, ambiguous)
+        if len(final) > 1:  # independent images: choosing one may settle the rest
+            names = [_display_node(graph, node) for node in final]
+            ambiguous = {"output": names, **ambiguous}
+        raise ambiguity_error(graph, ambiguous)
     inputs = {name: targets for name, targets in {**found, **bound}.items() if targets}
+    refuse_placeholders(graph, [*inputs.get("prompt", ()), *inputs.get("negative", ())])
     if "prompt" not in inputs and "prompt" not in bound:
-        raise _missing_prompt_error(graph)
-    return msgspec.convert({"output": outputs, **inputs}, Bindings)
+        raise missing_prompt_error(graph, passes)
+    return msgspec.convert({"output": [*final, *earlier], **inputs}, Bindings)
 
 
 def resolve_input(graph: WorkflowGraph, text: str) -> NodeInput | None:
@@ -198,11 +212,11 @@ def _resolve_override(graph: WorkflowGraph, name: str, text: str) -> NodeInput:
         return trace_literal(graph, target, BINDING_KINDS[name]) or target
     node = text.rpartition(".")[0]
     if node in graph.nodes:
-        inputs = _join_names(list(graph.nodes[node].inputs))
+        inputs = join_names(list(graph.nodes[node].inputs))
         hint = f"Node {_display_node(graph, node)} has {inputs}."
     else:
         nodes = [_display_node(graph, each) for each in graph.nodes]
-        hint = f"It has the nodes {_join_names(nodes)}."
+        hint = f"It has the nodes {join_names(nodes)}."
     raise Misconfigured(
         f"{graph.source}: binding {name}: {text!r} is not an input of a node.",
         hint=hint,
@@ -214,10 +228,9 @@ def _display_node(graph: WorkflowGraph, node: str) -> str:
 
 
 def _find_outputs(
-    graph: WorkflowGraph,
-    override: str | Sequence[str] | None,
-    ambiguous: dict[str, Sequence[str]],
-) -> tuple[str, ...]:
+    graph: WorkflowGraph, override: str | Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the nodes that save the final images, and those that save earlier ones."""
     if override is not None:
         texts = [override] if isinstance(override, str) else override
         targets = {text: resolve_input(graph, text) for text in texts}
@@ -227,7 +240,7 @@ def _find_outputs(
                 raise Misconfigured(
                     f"{graph.source}: binding output: node {node!r} does not exist."
                 )
-        return nodes
+        return nodes, ()
     candidates = find_output_candidates(graph)
     if not candidates:
         raise Misconfigured(
@@ -236,39 +249,63 @@ def _find_outputs(
         )
     samplers = [node for node in graph.nodes if is_sampler(graph, node)]
     sampled = graph.with_dependents(samplers)
-    outputs = drop_intermediate_outputs(
+    return rank_outputs(
         graph, [node for node in candidates if node in sampled] or candidates
     )
-    if len(outputs) > 1:
-        ambiguous["output"] = [_display_node(graph, node) for node in outputs]
-    return outputs
 
 
 def _bind_samplers(
     graph: WorkflowGraph,
     passes: Sequence[SamplerPass],
+    requested: Collection[str],
     bound: Mapping[str, object],
     ambiguous: dict[str, Sequence[str]],
 ) -> dict[str, tuple[NodeInput, ...]]:
+    """Find what the samplers take; `requested` are the nodes of the first output."""
     found: dict[str, tuple[NodeInput, ...]] = {}
 
     def bind(name: str, find: Callable[[SamplerPass], list[Candidate]]) -> None:
         if name in bound:
             return
-        leading = [each for one in passes if one.leading for each in find(one)]
-        following = [each for one in passes if not one.leading for each in find(one)]
-        if name in {"prompt", "negative"}:
-            leading, following = prefer_nonempty([*leading, *following]), []
+        main = [one for one in passes if one.leading and one.sampler in requested]
+        leading = [each for one in main for each in find(one)]
+        following = [each for one in passes if one not in main for each in find(one)]
         found[name], conflicting = resolve_candidates(leading, following)
         # Samplers may well differ in any other value; then it is not bound.
-        if conflicting and name in {"prompt", "negative", "seed", "steps"}:
+        if conflicting and name in {"seed", "steps"}:
             ambiguous[name] = [graph.describe_input(target) for target in conflicting]
 
-    bind("prompt", lambda one: find_texts(graph, one, "positive"))
-    bind("negative", lambda one: find_negative_texts(graph, one))
+    def bind_text(
+        name: str, find: Callable[[WorkflowGraph, SamplerPass], list[Candidate]]
+    ) -> None:
+        if name in bound:
+            return
+        try:
+            texts = {one.sampler: find(graph, one) for one in passes}
+        except UnclearRole as unclear:
+            # With a prompt from the config, a negative is not needed.
+            if "prompt" not in bound:
+                ambiguous["prompt"] = list_texts_above(graph, unclear.node)
+            return
+        main = [one for one in passes if one.leading] or passes[:1]
+        leading = [each for one in main for each in texts[one.sampler]]
+        values = {each.value for each in leading}
+        following = [
+            each
+            for one in passes
+            if one not in main
+            for each in texts[one.sampler]
+            if each.value in values or not is_detailer(graph, one.sampler)
+        ]
+        found[name], conflicting = resolve_texts(leading, following)
+        if conflicting:
+            ambiguous[name] = [graph.describe_input(target) for target in conflicting]
+
+    bind_text("prompt", lambda graph, one: find_texts(graph, one, "positive"))
+    bind_text("negative", find_negative_texts)
     bind("seed", lambda one: find_seeds(graph, one))
     bind("steps", lambda one: find_literal(graph, one.schedule, "steps", "integer"))
-    bind("cfg", lambda one: find_literal(graph, one.guider, "cfg", "number"))
+    bind("cfg", lambda one: find_cfg(graph, one))
     bind("guidance", lambda one: find_guidance(graph, one))
     bind(
         "sampler", lambda one: find_literal(graph, one.method, "sampler_name", "string")
@@ -343,68 +380,17 @@ def _bind_single_nodes(
             for each in inputs
             for candidate in find_literal(graph, node, each, kind)
         ]
-        found[name], conflicting = resolve_candidates(
-            prefer_nonempty(candidates) if kind == "text" else candidates
-        )
+        resolve = resolve_texts if kind == "text" else resolve_candidates
+        found[name], conflicting = resolve(candidates, [])
         if conflicting:
             ambiguous[name] = [graph.describe_input(target) for target in conflicting]
 
     bind("prompt", POSITIVE_TEXTS, "text")
     bind("negative", NEGATIVE_TEXTS, "text")
     bind("seed", SEEDS, "integer")
-    bind("steps", ["steps"], "integer")
+    bind("steps", ["steps", "num_inference_steps"], "integer")
     bind("batch", ["batch_size"], "integer")
     if not {"width", "height"} & bound.keys():
         pairs = [pair for node in nodes for pair in find_size_pairs(graph, node)]
         _bind_size(graph, pairs, found, ambiguous)
     return found
-
-
-def _ambiguity_error(
-    graph: WorkflowGraph, ambiguous: Mapping[str, Sequence[str]]
-) -> Misconfigured:
-    reasons = [
-        f"{name} could be {_join_names(candidates, 'or')}"
-        for name, candidates in ambiguous.items()
-    ]
-    return Misconfigured(
-        f"{graph.source}: ambiguous bindings: " + "; ".join(reasons) + ".",
-        hint=_binding_hint(*next(iter(ambiguous.items()))),
-    )
-
-
-def _binding_hint(name: str, candidates: Sequence[str]) -> str:
-    first, second = (each.partition(" (")[0] for each in candidates[:2])
-    if name == SIZE:
-        single = f'width: "{first}", height: "{second}"'
-        return f"Choose in the config, for example bindings: {{{single}}}."
-    single, both = f'{name}: "{first}"', f'{name}: ["{first}", "{second}"]'
-    return (
-        f"Choose in the config, for example bindings: {{{single}}},"
-        f" or several: bindings: {{{both}}}."
-    )
-
-
-def _missing_prompt_error(graph: WorkflowGraph) -> Misconfigured:
-    texts = [
-        graph.describe_input(target)
-        for node in graph.nodes
-        for target in (NodeInput(node, name) for name in graph.nodes[node].inputs)
-        if target.input in {*POSITIVE_TEXTS, "value", "string"}
-        and isinstance(graph.value(target), str)
-    ]
-    example = texts[0].partition(" (")[0] if texts else "6.text"
-    rest = f"It has {_join_names(texts)}." if texts else EXPORT_HINT
-    return Misconfigured(
-        f"{graph.source}: no input for the prompt was found by following the links.",
-        hint="Name it in the config, for example bindings: "
-        f'{{prompt: "{example}"}}. {rest}',
-    )
-
-
-def _join_names(names: Sequence[str], last: str = "and") -> str:
-    if len(names) > MAX_CANDIDATES:
-        more = len(names) - MAX_CANDIDATES
-        return ", ".join(names[:MAX_CANDIDATES]) + f" and {more} more"
-    head, tail = ", ".join(names[:-1]), "".join(names[-1:])
-    return f"{head} {last} {tail}" if head else tail

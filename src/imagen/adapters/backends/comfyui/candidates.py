@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from imagen.adapters.backends.comfyui.graph import NodeInput, WorkflowGraph
+from imagen.adapters.backends.comfyui.links import Role, UnclearRole
+from imagen.adapters.backends.comfyui.texts import find_text_sources
 from imagen.adapters.backends.comfyui.tracing import (
     SEEDS,
     SIZE_INPUTS,
-    Role,
     SamplerPass,
     ValueKind,
     find_latent_nodes,
@@ -17,11 +18,10 @@ from imagen.adapters.backends.comfyui.tracing import (
     list_text_inputs,
     trace_conditioning,
     trace_literal,
-    trace_literals,
     trace_model,
 )
 
-MODEL_FILES = ("ckpt_name", "unet_name", "model_name", "gguf_name")
+MODEL_FILES = ("ckpt_name", "unet_name", "model_name", "gguf_name", "base_ckpt_name")
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -66,17 +66,21 @@ def find_literal(
 def find_texts(
     graph: WorkflowGraph, sampler: SamplerPass, role: Role
 ) -> list[Candidate]:
-    """Return the texts that reach a sampler, a candidate for each encoder."""
+    """Return the texts that reach a sampler, a candidate for each encoder.
+
+    Raises:
+        UnclearRole: the links do not tell the positive from the negative.
+    """
     candidates: list[Candidate] = []
-    for node in find_text_encoders(graph, sampler, role):
+    for node, its_role in find_text_encoders(graph, sampler, role):
         plain: list[NodeInput] = []
-        for name in list_text_inputs(graph, node, role):
-            targets = trace_literals(graph, NodeInput(node, name), "text")
-            if len(targets) == 1:
-                plain.extend(targets)
+        for name in list_text_inputs(graph, node, its_role):
+            sources = find_text_sources(graph, NodeInput(node, name), its_role)
+            if len(sources) == 1:
+                plain.extend(sources[0].inputs)
             else:  # joined from several texts, each of which may be the prompt
                 candidates.extend(
-                    Candidate((each,), graph.value(each) or ()) for each in targets
+                    Candidate(one.inputs, one.value or ()) for one in sources
                 )
         if plain:
             texts = {text for target in plain if (text := graph.value(target))}
@@ -85,23 +89,51 @@ def find_texts(
     return candidates
 
 
-def prefer_nonempty(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Leave out the empty texts, unless all are empty."""
-    return [each for each in candidates if each.value] or list(candidates)
+def resolve_texts(
+    leading: Sequence[Candidate], following: Sequence[Candidate]
+) -> tuple[tuple[NodeInput, ...], tuple[NodeInput, ...]]:
+    """Return the text inputs to set, and the inputs that contradict each other.
+
+    Empty texts count only if no text of the leading samplers has words.
+    """
+    leading = [each for each in leading if each.value] or leading
+    worded = any(each.value for each in leading)
+    following = [each for each in following if each.value or not worded]
+    every = [*leading, *following]
+    inputs = _collect_inputs(every)
+    # Different inputs with the same words are parts of one text, such as `text_g`.
+    if len({each.value for each in every}) <= 1:
+        return inputs, ()
+    return (inputs, ()) if len({each.inputs for each in every}) == 1 else ((), inputs)
 
 
 def find_negative_texts(graph: WorkflowGraph, sampler: SamplerPass) -> list[Candidate]:
-    """Return the negative texts, or none if they would have no effect."""
+    """Return the negative texts, or none if they would have no effect.
+
+    Raises:
+        UnclearRole: the links do not tell the positive from the negative.
+    """
     # At cfg 1 ComfyUI ignores the negative (comfy/samplers.py,
     # `disable_cfg1_optimization`).
-    cfg = trace_literal(graph, NodeInput(sampler.guider, "cfg"), "number")
-    value = graph.value(cfg) if cfg else None
-    if isinstance(value, int | float) and math.isclose(value, 1):
-        return []
+    for cfg in find_cfg(graph, sampler):
+        value, dual = cfg.value, cfg.inputs[0].input == "cfg_conds"
+        if isinstance(value, int | float) and math.isclose(value, 1) and not dual:
+            return []
     # A negative from the prompt's own encoder, zeroed out or not, has no own text.
     positive = set(_collect_inputs(find_texts(graph, sampler, "positive")))
     candidates = find_texts(graph, sampler, "negative")
     return [each for each in candidates if positive.isdisjoint(each.inputs)]
+
+
+def find_cfg(graph: WorkflowGraph, sampler: SamplerPass) -> list[Candidate]:
+    """Return the guidance scale of a sampler."""
+    # DualCFGGuider has a scale of its own for each of two conditionings.
+    for name in ("cfg", "cfg_conds", "true_gs"):
+        for node in dict.fromkeys((sampler.guider, sampler.sampler, sampler.method)):
+            found = find_literal(graph, node, name, "number")
+            if found:
+                return found
+    return []
 
 
 def find_guidance(graph: WorkflowGraph, sampler: SamplerPass) -> list[Candidate]:
@@ -111,7 +143,10 @@ def find_guidance(graph: WorkflowGraph, sampler: SamplerPass) -> list[Candidate]
     )
     if link is None:
         return []
-    nodes = trace_conditioning(graph, link, "positive")
+    try:
+        nodes = [node for node, _ in trace_conditioning(graph, link, "positive")]
+    except UnclearRole:
+        return []
     return [
         each for n in nodes for each in find_literal(graph, n, "guidance", "number")
     ]
@@ -194,7 +229,7 @@ def find_size_copies(
             if sampler.schedule is not None and sampler.schedule != sampler.sampler:
                 yield from find_size_pairs(graph, sampler.schedule)
         for role in ("positive", "negative"):
-            for node in find_text_encoders(graph, sampler, role):
+            for node in _list_encoders(graph, sampler, role):
                 for names in (("width", "height"), ("target_width", "target_height")):
                     width, height = (
                         trace_literal(graph, NodeInput(node, name), "integer")
@@ -204,6 +239,13 @@ def find_size_copies(
                         continue
                     if (graph.value(width), graph.value(height)) == value:
                         yield Candidate((width, height), value)
+
+
+def _list_encoders(graph: WorkflowGraph, sampler: SamplerPass, role: Role) -> list[str]:
+    try:
+        return [node for node, _ in find_text_encoders(graph, sampler, role)]
+    except UnclearRole:
+        return []
 
 
 def find_batch_inputs(

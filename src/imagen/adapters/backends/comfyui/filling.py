@@ -99,12 +99,15 @@ def _find_option_inputs(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
     if target is not None:
         _check_settable(workflow, target)
         return (target,)
+    # Only what `--set` takes: no linked inputs, and none with a flag of its own.
+    flagged = {to for each in _FLAGS for to in getattr(workflow.bindings, each)}
     inputs = [
-        NodeInput(node, key)
+        target
         for node, body in graph.nodes.items()
         for key in body.inputs
+        if (target := NodeInput(node, key)) not in flagged and not graph.link(target)
     ]
-    known = [*parameters, *(str(each) for each in inputs if not graph.link(each))]
+    known = [*parameters, *map(str, inputs)]
     near, more = suggest_name(name, known), len(known) - MAX_PARAMETERS_LISTED
     raise InvalidRequest(
         f"{workflow.name} has no parameter {display_name(name)!r}.",

@@ -1,49 +1,57 @@
 """Traces links in a workflow: to outputs, samplers, text encoders, models, values."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from imagen.adapters.backends.comfyui.graph import Link, NodeInput, WorkflowGraph
+from imagen.adapters.backends.comfyui.links import (
+    NOT_CONDITIONING,
+    Role,
+    contains_any,
+    find_branches,
+    find_role,
+    follow,
+    list_pipes,
+    split_roles,
+    walk_pipe,
+)
+from imagen.adapters.backends.comfyui.texts import find_text_sources
 
 ValueKind: TypeAlias = Literal["text", "integer", "number", "string"]
 """The kind of a value: "text" is prompt text, "string" a name or a file name."""
 
-Role: TypeAlias = Literal["positive", "negative"]
-
 POSITIVE_TEXTS = (
     *("text", "prompt", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "llama"),
-    *("bert", "mt5xl", "user_prompt", "positive_prompt", "positive"),
+    *("bert", "mt5xl", "user_prompt", "positive_prompt", "positive", "prompt_g"),
+    *("prompt_l", "wildcard_text", "populated_text"),
 )
 """Text inputs of encoders: CLIPTextEncode, its SDXL, SD3, Flux, HiDream, HunyuanDiT and
-Lumina2 forms, TextEncodeQwenImage*, and the loaders of node packs."""
+Lumina2 forms, TextEncodeQwenImage*, and the loaders and wildcards of node packs."""
 
 NEGATIVE_TEXTS = ("negative_prompt", "negative")
 SEEDS = ("seed", "noise_seed")
 SIZE_INPUTS = (("width", "height"), ("empty_latent_width", "empty_latent_height"))
 
+_CONDITIONING: Mapping[Role, tuple[str, ...]] = {
+    "positive": ("positive", "conditioning", "cond1"),
+    "negative": ("negative", "neg_conditioning"),
+}
+"""Inputs of samplers and guiders; DualCFGGuider calls the prompt's `cond1`."""
+
+_IMAGES = ("latent_image", "latent", "samples", "optional_latent", "image", "images")
+"""Inputs of samplers for the image to start from."""
+
 # Inputs of nodes that only hold or pass on a value, such as PrimitiveInt.
 _PASSTHROUGH_INPUTS: Mapping[ValueKind, tuple[str, ...]] = {
-    "text": ("value", "string", "text", "prompt"),
     "integer": ("value", "int", "number", "Number"),
     "number": ("value", "float", "number", "Number"),
     "string": ("value", "string"),
 }
 
-# Inputs of nodes that join several texts, such as StringConcatenate.
-_TEXT_PART_INPUTS = frozenset(
-    f"{word}{gap}{mark}"
-    for word in ("text", "string", "prompt")
-    for gap in ("", "_")
-    for mark in "abcdefgh12345678"
-)
-
-# Parts of the names of inputs that never lead to a conditioning, or to a latent.
-_NOT_CONDITIONING = (
-    *("clip", "model", "vae", "image", "pixels", "latent", "samples", "mask"),
-    "control_net",
-)
+# Parts of the names of inputs that never lead to a latent.
 _NOT_LATENT = (
     *("clip", "model", "vae", "positive", "negative", "conditioning", "control_net"),
     *("guider", "noise", "sigmas", "sampler", "mask"),
@@ -79,70 +87,54 @@ def trace_literal(
 
     None if several inputs may hold it, or none does.
     """
-    found = trace_literals(graph, start, kind)
-    return found[0] if len(found) == 1 else None
+    if kind == "text":
+        sources = find_text_sources(graph, start, "positive")
+        single = len(sources) == 1 and len(sources[0].inputs) == 1
+        return sources[0].inputs[0] if single else None
+    target = start
+    while (link := graph.link(target)) is not None:
+        source = _copied_input(graph, link, target.input, kind)
+        if source is None:
+            return None
+        target = source
+    return target if _matches_kind(graph.value(target), kind) else None
 
 
-def trace_literals(
-    graph: WorkflowGraph, start: NodeInput, kind: ValueKind
-) -> tuple[NodeInput, ...]:
-    """Return every input whose value of that kind may reach `start`."""
-    found: list[NodeInput] = []
-    seen, waiting = {start}, [start]
-    while waiting:
-        target = waiting.pop()
-        link = graph.link(target)
-        if link is None:
-            found.extend([target] if _matches_kind(graph.value(target), kind) else [])
-            continue
-        for source in reversed(_copied_inputs(graph, link, target.input, kind)):
-            if source not in seen:
-                seen.add(source)
-                waiting.append(source)
-    return tuple(found)
-
-
-def _copied_inputs(
+def _copied_input(
     graph: WorkflowGraph, link: Link, wanted: str, kind: ValueKind
-) -> list[NodeInput]:
-    """Return the inputs of a node that its output may be a copy of."""
+) -> NodeInput | None:
+    """Return the input of a node that its output is a copy of."""
     node = graph.nodes[link.node]
-    inputs = [NodeInput(link.node, name) for name in node.inputs]
-    branch = _selected_branch(graph, link.node)
-    if branch is not None:
-        return [branch]
-    if "reroute" in node.class_type.lower():
-        return inputs if len(inputs) == 1 else []
+    branches = find_branches(graph, link.node)
+    if branches is not None:
+        return branches[0] if len(branches) == 1 else None
     usable = {
-        source.input: source
-        for source in inputs
-        if graph.link(source) is not None or _matches_kind(graph.value(source), kind)
+        name: NodeInput(link.node, name)
+        for name, value in node.inputs.items()
+        if graph.link(NodeInput(link.node, name)) or _matches_kind(value, kind)
     }
-    parts = [usable[name] for name in usable if name in _TEXT_PART_INPUTS]
-    if kind == "text" and len(parts) > 1:
-        return parts
+    # A choice such as "1:1 square" decides in place of the numbers beside it.
+    if wanted in {"width", "height"} and any(
+        _is_preset(name, value) for name, value in node.inputs.items()
+    ):
+        return None
     for name in (wanted, *_PASSTHROUGH_INPUTS[kind]):
         if name in usable:
-            return [usable[name]]
-    # Any other text may be the name of a model, which a prompt must not replace.
-    if kind == "text":
-        return []
-    literals = [source for source in usable.values() if graph.link(source) is None]
-    return literals if len(literals) == 1 and len(usable) == 1 else []
+            return usable[name]
+    single = next(iter(usable.values())) if len(usable) == 1 else None
+    return None if single is None or graph.link(single) else single
 
 
-def _selected_branch(graph: WorkflowGraph, node: str) -> NodeInput | None:
-    """Return the selected input of a switch (ComfySwitchNode); None for other nodes."""
-    if not {"switch", "on_false", "on_true"} <= graph.nodes[node].inputs.keys():
-        return None
-    switch = NodeInput(node, "switch")
-    link = graph.link(switch)  # to a PrimitiveBoolean
-    on = graph.value(switch if link is None else NodeInput(link.node, "value"))
-    return NodeInput(node, "on_true" if on is True else "on_false")
+def _is_preset(name: str, value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and bool(re.search(r"ratio|resolution|preset|dimension", name))
+        and "custom" not in value.lower()
+    )
 
 
 def _matches_kind(value: object, kind: ValueKind) -> bool:
-    if kind in {"text", "string"}:
+    if kind == "string":
         return isinstance(value, str)
     if isinstance(value, bool):
         return False
@@ -163,7 +155,13 @@ def find_output_candidates(graph: WorkflowGraph) -> list[str]:
         if found:
             return found
     used = {link.node for node in graph.nodes for _, link in graph.links(node)}
-    return [node for node in receivers if node not in used]
+    # Samplers of the pack Easy-Use save or show their image themselves.
+    showing = [
+        name
+        for name, node in graph.nodes.items()
+        if node.inputs.get("image_output", "Hide") != "Hide"
+    ]
+    return [node for node in receivers if node not in used] or showing
 
 
 def _find_image_source(graph: WorkflowGraph, node: str) -> str | None:
@@ -174,20 +172,37 @@ def _find_image_source(graph: WorkflowGraph, node: str) -> str | None:
     return None
 
 
-def drop_intermediate_outputs(
+def rank_outputs(
     graph: WorkflowGraph, outputs: Sequence[str]
-) -> tuple[str, ...]:
-    """Drop the outputs whose images are processed further for another output."""
-    sources = {node: _find_image_source(graph, node) or node for node in outputs}
-    earlier = graph.with_ancestors(
-        {link.node for node in sources.values() for _, link in graph.links(node)}
-    )
-    ends = {
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sort outputs into those with final images and those with earlier stages.
+
+    An output shows an earlier stage if its image, or its samplers alone, lead to the
+    image of another one. Of two outputs of one image, the first is kept.
+    """
+    sources = {
         source: node
-        for node, source in reversed(sources.items())
-        if source not in earlier
+        for node in reversed(outputs)
+        if (source := _find_image_source(graph, node) or node)
     }
-    return tuple(node for node in outputs if ends.get(sources[node]) == node)
+    above = {source: graph.with_ancestors([source]) for source in sources}
+    samplers = {
+        source: {node for node in nodes if is_sampler(graph, node)}
+        for source, nodes in above.items()
+    }
+
+    def is_earlier(one: str) -> bool:
+        return any(
+            one in above[other] or samplers[one] < samplers[other]
+            for other in sources
+            if other != one and other not in above[one]
+        )
+
+    early = {node for source, node in sources.items() if is_earlier(source)}
+    order = {node: len(samplers[source]) for source, node in sources.items()}
+    kept = [node for node in outputs if node in order]
+    stages = sorted((node for node in kept if node in early), key=lambda n: -order[n])
+    return tuple(node for node in kept if node not in early), tuple(stages)
 
 
 def find_image_inputs(
@@ -211,7 +226,17 @@ def is_sampler(graph: WorkflowGraph, node: str) -> bool:
     linked = {name for name, _ in graph.links(node)}
     if {"guider", "noise"} <= linked:  # SamplerCustomAdvanced
         return True
-    return "positive" in linked and any(seed in inputs for seed in SEEDS)
+    seeded = any(seed in inputs for seed in SEEDS)
+    if linked & {"positive", "conditioning"}:
+        return seeded
+    kind = graph.nodes[node].class_type.lower()
+    return (seeded or "sampler" in kind) and any(True for _ in list_pipes(graph, node))
+
+
+def is_detailer(graph: WorkflowGraph, node: str) -> bool:
+    """Return True for a sampler that repaints parts, such as faces."""
+    body = graph.nodes[node]
+    return "detailer" in body.class_type.lower() or "segs" in body.inputs
 
 
 def find_sampler_passes(
@@ -221,102 +246,132 @@ def find_sampler_passes(
     reached = graph.with_ancestors(outputs)
     samplers = [n for n in graph.order if n in reached and is_sampler(graph, n)]
     sampled = graph.with_dependents(samplers)
+    fed = {
+        node
+        for node in reached
+        if any(link.node in sampled for _, link in graph.links(node))
+    }
 
     def is_leading(node: str) -> bool:
-        return not any(link.node in sampled for _, link in graph.links(node))
+        if node in fed:
+            return False
+        if any(name in graph.nodes[node].inputs for name in _IMAGES):
+            return True
+        # A node that only configures a sampler, such as PixelKSampleUpscalerProvider,
+        # has no image of its own: the node that takes it has.
+        users = graph.with_dependents([node]) & reached
+        others = graph.with_dependents([n for n in samplers if n not in users])
+        return not users & others
 
     return [_build_pass(graph, node, leading=is_leading(node)) for node in samplers]
 
 
 def _build_pass(graph: WorkflowGraph, node: str, *, leading: bool) -> SamplerPass:
-    def linked_node(name: str) -> str | None:
-        link = graph.link(NodeInput(node, name))
-        return None if link is None else _skip_passthrough(graph, link).node
+    pipe = walk_pipe(graph, node)
+
+    def find_holder(link_name: str, inputs: Iterable[str]) -> str:
+        link = graph.link(NodeInput(node, link_name))
+        if link is not None:
+            return follow(graph, link).node
+        holders = (
+            n for n in pipe if not graph.nodes[n].inputs.keys().isdisjoint(inputs)
+        )
+        return next(holders, node)
 
     return SamplerPass(
         sampler=node,
         leading=leading,
-        guider=linked_node("guider") or node,
-        noise=linked_node("noise") or node,
-        schedule=_find_schedule_node(graph, node),
-        method=linked_node("sampler") or node,
+        guider=find_holder("guider", _CONDITIONING["positive"]),
+        noise=find_holder("noise", SEEDS),
+        schedule=_find_schedule_node(graph, pipe),
+        method=find_holder("sampler", ["sampler_name"]),
     )
 
 
-def _find_schedule_node(graph: WorkflowGraph, sampler: str) -> str | None:
+def _find_schedule_node(graph: WorkflowGraph, pipe: Sequence[str]) -> str | None:
     # Nodes that only split or flip the sigmas have `sigmas` as an input themselves.
-    node = sampler
+    node = pipe[0]
     while (link := graph.link(NodeInput(node, "sigmas"))) is not None:
-        node = _skip_passthrough(graph, link).node
-    return node if "steps" in graph.nodes[node].inputs else None
-
-
-def _skip_passthrough(graph: WorkflowGraph, link: Link) -> Link:
-    """Follow a link through switches and reroutes."""
-    while (source := _passthrough_link(graph, link)) is not None:
-        link = source
-    return link
-
-
-def _passthrough_link(graph: WorkflowGraph, link: Link) -> Link | None:
-    """Return the link that a switch or a reroute passes on; None for other nodes."""
-    node = graph.nodes[link.node]
-    branch = _selected_branch(graph, link.node)
-    if branch is not None:
-        return graph.link(branch)
-    links = list(graph.links(link.node))
-    if "reroute" in node.class_type.lower() and len(links) == 1:
-        return links[0][1]
-    return None
+        node = follow(graph, link).node
+    nodes = [node, *pipe[1:]]
+    return next((each for each in nodes if "steps" in graph.nodes[each].inputs), None)
 
 
 def find_text_encoders(
     graph: WorkflowGraph, sampler: SamplerPass, role: Role
-) -> list[str]:
-    """Return the text encoders that a sampler's conditioning comes from."""
-    names = ("positive", "conditioning", "cond1", "cond2")
-    found: dict[str, None] = {}
-    for name in names if role == "positive" else ("negative",):
-        link = graph.link(NodeInput(sampler.guider, name))
-        if link is not None:
-            for node in trace_conditioning(graph, link, role):
-                if any(True for _ in list_text_inputs(graph, node, role)):
-                    found[node] = None
+) -> list[tuple[str, Role]]:
+    """Return the text encoders that a sampler's conditioning comes from.
+
+    Each with the role of its text: a negative conditioning may be made of the positive
+    prompt.
+
+    Raises:
+        UnclearRole: the links do not tell the positive from the negative.
+    """
+    found: dict[tuple[str, Role], None] = {}
+    starts = [
+        link
+        for name in _CONDITIONING[role]
+        if (link := graph.link(NodeInput(sampler.guider, name))) is not None
+    ]
+    if not starts and any(True for _ in list_text_inputs(graph, sampler.guider, role)):
+        return [(sampler.guider, role)]  # a loader with a pipe, which has the texts
+    if not starts:
+        starts = list(list_pipes(graph, sampler.guider))
+    for start in starts:
+        for node, its_role in trace_conditioning(graph, start, role):
+            if any(True for _ in list_text_inputs(graph, node, its_role)):
+                found[node, its_role] = None
     return list(found)
 
 
-def trace_conditioning(graph: WorkflowGraph, start: Link, role: Role) -> Iterator[str]:
-    """Yield every node that a conditioning passes, except for zeroed-out branches."""
-    seen, waiting = {start}, [start]
+def trace_conditioning(
+    graph: WorkflowGraph, start: Link, role: Role
+) -> Iterator[tuple[str, Role]]:
+    """Yield every node that a conditioning passes, except for zeroed-out branches.
+
+    Raises:
+        UnclearRole: the links do not tell the positive from the negative.
+    """
+    waiting: list[tuple[Link, Role]] = [(start, role)]
+    seen = set(waiting)
     while waiting:
-        link = waiting.pop()
+        link, its_role = waiting.pop()
         if graph.nodes[link.node].class_type == "ConditioningZeroOut":
             continue
-        yield link.node
-        for source in reversed(list(_conditioning_links(graph, link, role))):
-            if source not in seen:
-                seen.add(source)
-                waiting.append(source)
+        sources, its_role = _find_conditioning_links(graph, link, its_role)
+        yield link.node, its_role
+        for source in reversed(sources):
+            if (source, its_role) not in seen:
+                seen.add((source, its_role))
+                waiting.append((source, its_role))
 
 
-def _conditioning_links(graph: WorkflowGraph, link: Link, role: Role) -> Iterator[Link]:
-    passthrough = _passthrough_link(graph, link)
-    if passthrough is not None:
-        yield passthrough
-        return
+def _find_conditioning_links(
+    graph: WorkflowGraph, link: Link, role: Role
+) -> tuple[list[Link], Role]:
+    """Return the links that the conditioning of an output comes from, and its role."""
+    branches = find_branches(graph, link.node)
+    if branches is not None:
+        return [found for each in branches if (found := graph.link(each))], role
     links = dict(graph.links(link.node))
-    # ControlNetApplyAdvanced and such: output 0 is the positive, 1 the negative.
-    if {"positive", "negative"} <= links.keys():
-        if link.output <= 1:
-            yield links["negative" if link.output else "positive"]
-        return
-    named = [links[name] for name in links if "cond" in name or name == "positive"]
-    if named:
-        yield from named
-    elif not any(True for _ in list_text_inputs(graph, link.node, role)):
-        for name, source in links.items():
-            if not _contains_any(name, _NOT_CONDITIONING):
-                yield source
+    positive, negative = split_roles(links)
+    pipes = list(list_pipes(graph, link.node))
+    # ControlNetApplyAdvanced and such have an output for each role.
+    if (positive and negative) or (pipes and (positive or negative or len(links) == 1)):
+        role = find_role(graph, link, role)
+        names = negative if role == "negative" else positive
+        return [links[name] for name in names] or pipes, role
+    texts = any(True for _ in list_text_inputs(graph, link.node, role))
+    if texts and not graph.nodes[link.node].inputs.keys().isdisjoint(NEGATIVE_TEXTS):
+        role = find_role(graph, link, role)  # an encoder of both texts
+    named = [links[name] for name in links if "cond" in name or name in positive]
+    if named or texts:
+        return named, role
+    others = [
+        to for name, to in links.items() if not contains_any(name, NOT_CONDITIONING)
+    ]
+    return others, role
 
 
 def list_text_inputs(graph: WorkflowGraph, node: str, role: Role) -> Iterator[str]:
@@ -324,12 +379,10 @@ def list_text_inputs(graph: WorkflowGraph, node: str, role: Role) -> Iterator[st
     inputs = graph.nodes[node].inputs
 
     def texts(names: Iterable[str]) -> list[str]:
-        links = {"positive", "negative"}  # as links, they are conditioning
         return [
             name
             for name in names
-            if isinstance(inputs.get(name), str)
-            or (name not in links and graph.link(NodeInput(node, name)) is not None)
+            if isinstance(inputs.get(name), str) or _takes_text(graph, node, name)
         ]
 
     # TextEncodeQwenImage21 encodes both texts, so the role decides.
@@ -341,44 +394,65 @@ def list_text_inputs(graph: WorkflowGraph, node: str, role: Role) -> Iterator[st
     yield from texts(POSITIVE_TEXTS)
 
 
+def _takes_text(graph: WorkflowGraph, node: str, name: str) -> bool:
+    """Return True for an input that is linked to a text."""
+    target = NodeInput(node, name)
+    link = graph.link(target)
+    if link is None or name not in {"positive", "negative"}:
+        return link is not None
+    # As links, these are conditioning; only the loaders of packs take texts there.
+    source = graph.nodes[follow(graph, link).node].inputs
+    return not any("clip" in each or "cond" in each for each in source) and bool(
+        find_text_sources(
+            graph, target, "negative" if name == "negative" else "positive"
+        )
+    )
+
+
 def trace_model(graph: WorkflowGraph, sampler: SamplerPass) -> Iterator[str]:
     """Yield the nodes that a sampler's model passes, from the sampler to the loader."""
-    starts = [graph.link(NodeInput(sampler.guider, "model"))]
+    starts = [_find_model_links(graph, sampler.guider)]
     if sampler.schedule is not None:
-        starts.append(graph.link(NodeInput(sampler.schedule, "model")))
-    waiting = [link for link in starts if link is not None]
+        starts.append(_find_model_links(graph, sampler.schedule))
+    waiting = [link for links in starts for link in links]
+    if not waiting and sampler.guider != sampler.sampler:
+        yield sampler.guider  # a loader with a pipe, which names the file itself
     seen = set(waiting)
     while waiting:
         link = waiting.pop(0)
         yield link.node
-        passthrough = _passthrough_link(graph, link)
-        links = list(graph.links(link.node))
-        sources = [source for name, source in links if name.startswith("model")]
-        for source in sources if passthrough is None else [passthrough]:
+        for source in _find_model_links(graph, link.node):
             if source not in seen:
                 seen.add(source)
                 waiting.append(source)
 
 
+def _find_model_links(graph: WorkflowGraph, node: str) -> list[Link]:
+    branches = find_branches(graph, node)
+    if branches is not None:
+        return [link for each in branches if (link := graph.link(each))]
+    named = [link for name, link in graph.links(node) if name.startswith("model")]
+    return named or list(list_pipes(graph, node))
+
+
 def find_latent_nodes(graph: WorkflowGraph, sampler: SamplerPass) -> Iterator[str]:
     """Yield the nodes that set the size of a sampler's latent."""
-    names = ("latent_image", "latent", "samples", "optional_latent", "image", "images")
-    starts = (graph.link(NodeInput(sampler.sampler, name)) for name in names)
+    starts = (graph.link(NodeInput(sampler.sampler, name)) for name in _IMAGES)
     waiting = [link for link in starts if link is not None][:1]
+    waiting = waiting or list(list_pipes(graph, sampler.sampler))
     seen = set(waiting)
     while waiting:
         link = waiting.pop()
         if any(name in graph.nodes[link.node].inputs for name, _ in SIZE_INPUTS):
             yield link.node
             continue
-        passthrough = _passthrough_link(graph, link)
-        links = list(graph.links(link.node))
-        sources = [to for name, to in links if not _contains_any(name, _NOT_LATENT)]
-        for source in reversed(sources if passthrough is None else [passthrough]):
+        branches = find_branches(graph, link.node)
+        if branches is None:
+            links = graph.links(link.node)
+            sources = [to for name, to in links if not contains_any(name, _NOT_LATENT)]
+        else:
+            sources = [to for each in branches if (to := graph.link(each))]
+        for source in reversed(sources):
             if source not in seen:
                 seen.add(source)
                 waiting.append(source)
-
-
-def _contains_any(name: str, parts: Iterable[str]) -> bool:
-    return any(part in name for part in parts)

@@ -3,9 +3,16 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
+from tests.unit.adapters.backends.comfyui.graphs import (
+    Nodes,
+    guided,
+    node,
+    sampler,
+    stock,
+    text,
+)
 
 from imagen.adapters.backends.comfyui.bindings import (
     BindingOverrides,
@@ -23,74 +30,6 @@ from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 
 SQUARE = Size(512, 512)
-
-Nodes: TypeAlias = dict[str, dict[str, object]]
-
-
-def node(class_type: str, title: str = "", /, **inputs: object) -> dict[str, object]:
-    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
-
-
-def text(words: object, class_type: str = "CLIPTextEncode") -> dict[str, object]:
-    return node(class_type, text=words, clip=["4", 1])
-
-
-def sampler(**inputs: object) -> dict[str, object]:
-    usual: dict[str, object] = {
-        "seed": 1,
-        "steps": 20,
-        "cfg": 7.0,
-        "sampler_name": "euler",
-        "scheduler": "normal",
-        "denoise": 1.0,
-        "model": ["4", 0],
-        "positive": ["6", 0],
-        "negative": ["7", 0],
-        "latent_image": ["5", 0],
-    }
-    return node("KSampler", **{**usual, **inputs})
-
-
-def stock(**changes: dict[str, object]) -> Nodes:
-    """The workflow that every ComfyUI starts with, with some nodes changed."""
-    return {
-        "4": node("CheckpointLoaderSimple", ckpt_name="v1-5.safetensors"),
-        "5": node("EmptyLatentImage", width=512, height=512, batch_size=1),
-        "7": text("blurry"),  # before the prompt, as the order says nothing
-        "6": text("a cat"),
-        "3": sampler(),
-        "8": node("VAEDecode", samples=["3", 0], vae=["4", 2]),
-        "9": node("SaveImage", filename_prefix="x", images=["8", 0]),
-        **{name.lstrip("n"): body for name, body in changes.items()},
-    }
-
-
-def guided(**changes: dict[str, object]) -> Nodes:
-    """FLUX dev, as it was recorded."""
-    return {
-        "12": node("UNETLoader", unet_name="flux1-dev.safetensors"),
-        "4": node("DualCLIPLoader", clip_name1="a", clip_name2="b", type="flux"),
-        "6": text("a cat"),
-        "26": node("FluxGuidance", guidance=3.5, conditioning=["6", 0]),
-        "27": node("EmptySD3LatentImage", width=64, height=64, batch_size=1),
-        "30": node("ModelSamplingFlux", width=64, height=64, model=["12", 0]),
-        "22": node("BasicGuider", model=["30", 0], conditioning=["26", 0]),
-        "16": node("KSamplerSelect", sampler_name="euler"),
-        "17": node("BasicScheduler", scheduler="simple", steps=4, model=["30", 0]),
-        "25": node("RandomNoise", noise_seed=1),
-        "13": node(
-            "SamplerCustomAdvanced",
-            noise=["25", 0],
-            guider=["22", 0],
-            sampler=["16", 0],
-            sigmas=["17", 0],
-            latent_image=["27", 0],
-        ),
-        "8": node("VAEDecode", samples=["13", 0], vae=["10", 0]),
-        "10": node("VAELoader", vae_name="ae.safetensors"),
-        "9": node("SaveImage", filename_prefix="x", images=["8", 0]),
-        **{name.lstrip("n"): body for name, body in changes.items()},
-    }
 
 
 def found(
@@ -356,7 +295,8 @@ class TestLinkedValues:
         error = refused(nodes)
 
         assert "no input for the prompt" in error.message
-        assert "7.text" in error.hint
+        assert "7.text" not in error.hint
+        assert 'prompt: "6.text"' in error.hint
         assert places(found(nodes, {"prompt": "6.text"}), "prompt") == ["6.text"]
 
     def test_a_computed_size_is_not_found(self, tmp_path: Path) -> None:
@@ -645,7 +585,7 @@ class TestOutputs:
     def test_a_preview_will_do_where_nothing_is_saved(self) -> None:
         assert found(stock(n9=node("PreviewImage", images=["8", 0]))).output == ("9",)
 
-    def test_what_is_upscaled_afterwards_is_not_the_result(self) -> None:
+    def test_the_upscaled_image_comes_before_its_source(self) -> None:
         slots = found(
             stock(
                 n20=node("UpscaleModelLoader", model_name="4x.pth"),
@@ -656,7 +596,7 @@ class TestOutputs:
             )
         )
 
-        assert slots.output == ("22",)
+        assert slots.output == ("22", "9")
         assert places(slots, "prompt") == ["6.text"]
         assert places(slots, "model") == ["4.ckpt_name"]
 
@@ -675,8 +615,67 @@ class TestOutputs:
 
         assert slots.output == ("9",)
 
+    def test_two_images_of_one_prompt_are_both_results(self) -> None:
+        second = {
+            "n13": sampler(seed=5),
+            "n18": node("VAEDecode", samples=["13", 0], vae=["4", 2]),
+            "n19": node("SaveImage", images=["18", 0]),
+        }
+        slots = found(stock(**second))
+
+        assert slots.output == ("9", "19")
+        assert places(slots, "seed") == ["3.seed"]
+        assert places(found(stock(**second), {"output": "19"}), "seed") == ["13.seed"]
+
     def test_an_output_that_is_not_there_is_told(self) -> None:
         assert "node '77'" in refused(stock(), {"output": "77"}).message
+
+
+class TestUnclearRoles:
+    def one_output_of(self, class_type: str) -> Nodes:
+        return stock(
+            n3=sampler(positive=["20", 1], negative=["33", 0]),
+            n33=node("ConditioningZeroOut", conditioning=["20", 1]),
+            n20=node(class_type, model=["4", 0], positive=["6", 0], negative=["7", 0]),
+        )
+
+    def test_a_prompt_from_the_config_settles_it(self) -> None:
+        slots = found(self.one_output_of("Unknown"), {"prompt": "6.text"})
+
+        assert places(slots, "prompt") == ["6.text"]
+        assert not slots.negative
+
+    def test_the_use_of_the_model_output_tells_the_order(self) -> None:
+        nodes = self.one_output_of("ApplyInstantID")
+        nodes["3"] = sampler(model=["20", 0], positive=["20", 1], negative=["33", 0])
+
+        assert places(found(nodes), "prompt") == ["6.text"]
+
+    def test_an_empty_prompt_is_not_left_for_the_negative(self) -> None:
+        nodes = self.one_output_of("Unknown")
+        nodes["6"] = text("")
+
+        assert "6.text" in refused(nodes).message
+
+
+class TestPlaceholders:
+    def test_those_of_another_program_are_named(self) -> None:
+        nodes = stock(
+            n5=node("EmptyLatentImage", width="%width%", height=64, batch_size=1),
+            n6=text("%prompt%"),
+            n3=sampler(seed="%seed%"),
+        )
+
+        message = refused(nodes).message
+
+        assert "5.width is %width%" in message
+        assert "3.seed is %seed%" in message
+        assert "6.text" not in message
+
+    def test_those_for_the_texts_alone_are_filled(self) -> None:
+        nodes = stock(n6=text("%prompt%"), n7=text("%negative_prompt%"))
+
+        assert places(found(nodes), "prompt") == ["6.text"]
 
 
 class TestBindings:

@@ -257,7 +257,14 @@ class TestOptions:
             fill_workflow(load_workflow("sd15"), job(options={"sampler.cgf": 4}))
 
         assert "Did you mean sampler.cfg?" in caught.value.hint
-        assert "latent.width" in caught.value.hint
+        assert "save.filename_prefix" in caught.value.hint
+
+    def test_what_a_flag_or_a_link_sets_is_not_suggested(self) -> None:
+        with pytest.raises(InvalidRequest) as caught:
+            fill_workflow(load_workflow("sd15"), job(options={"latent.widht": 64}))
+
+        assert "latent.width" not in caught.value.hint
+        assert "sampler.model" not in caught.value.hint
 
     def test_guidance_is_not_there_where_no_node_has_it(self) -> None:
         with pytest.raises(InvalidRequest, match="no parameter 'guidance'"):
