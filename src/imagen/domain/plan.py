@@ -45,7 +45,9 @@ def plan_images(
     style = request.style
     chosen = request.size or (style and style.size) or instance.size
     # The default size is not a request: using another one needs no warning.
-    size = resolver.resolve_aspect(chosen or capabilities.sizes.nearest(Size()))
+    sizes = capabilities.sizes
+    own = sizes.default or Size()
+    size = resolver.resolve_aspect(chosen or sizes.nearest(own))
     if media_type == "image/webp" and max(size.sides) > LARGEST_WEBP_SIDE:
         raise Unsupported(
             f"A WebP file cannot hold {size}.",

@@ -110,7 +110,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         prompt: The prompt without the style.
         prompt_sent: The prompt with the style applied; "" applies `style`.
-        size: None uses that of the style, else of the instance, else 1024x1024.
+        size: None uses that of the style, else of the instance, else of the workflow
+            or model if the backend knows it, else 1024x1024.
         aspect: The shape of the image; the size then only gives the pixel count.
         seed: 0 chooses a random seed.
         steps: 0 uses that of the style, else of the instance, else of the backend.

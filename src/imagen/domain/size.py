@@ -75,6 +75,8 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
         smallest: Minimum length of a side.
         largest: Maximum length of a side.
         max_pixels: Maximum of width times height; None is unlimited.
+        default: The size that the model or workflow has of its own, which is used
+            without a request and supported even outside of the grid; None if unknown.
     """
 
     choices: tuple[Size, ...] = ()
@@ -82,9 +84,12 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
     smallest: int = SMALLEST_SIDE
     largest: int = LARGEST_SIDE
     max_pixels: int | None = None
+    default: Size | None = None
 
     def allows(self, size: Size) -> bool:
         """Return whether exactly this size is supported."""
+        if size == self.default:
+            return True
         if self.choices:
             return size in self.choices
         in_grid = all(

@@ -171,6 +171,15 @@ def test_says_what_is_adjusted() -> None:
     assert plan.size == Size(100, 100)
 
 
+def test_without_a_size_that_of_the_workflow_is_used() -> None:
+    own = Size(1080, 1352)
+    can = able(sizes=SizeRule(multiple=64, default=own))
+
+    assert planned(can=can, size=None).jobs[0].size == own
+    assert planned(can=can, size=own).parameter_report.adjusted == {}
+    assert planned(can=can, size=Size(128, 64)).jobs[0].size == Size(128, 64)
+
+
 @pytest.mark.parametrize(
     "asked", [{"steps": 6}, {"seed": 5}, {"negative": "x"}, {"size": Size(1000, 1000)}]
 )

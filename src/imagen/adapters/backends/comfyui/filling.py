@@ -7,7 +7,12 @@ from imagen.adapters.backends.comfyui.graph import (
     NodeInput,
     display_name,
 )
-from imagen.adapters.backends.comfyui.workflow import Workflow
+from imagen.adapters.backends.comfyui.workflow import (
+    FREE_PRESET,
+    PRESET,
+    PRESET_SIZE,
+    Workflow,
+)
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.job import ImageJob
 from imagen.domain.suggestion import suggest_name
@@ -57,6 +62,10 @@ def fill_workflow(
     ):
         if value is not None:
             values.update(dict.fromkeys(targets, value))
+    for side in bindings.width:
+        preset = NodeInput(side.node, PRESET)
+        if PRESET_SIZE.fullmatch(str(graph.value(preset))):
+            values[preset] = FREE_PRESET
     for output in bindings.output if prefix else ():
         target = NodeInput(output, "filename_prefix")
         if graph.value(target) is not None:

@@ -1,5 +1,6 @@
 """A workflow: built in or the user's own, with its bindings, defaults and files."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,6 +51,11 @@ _MODEL_FILE_SUFFIXES = (
     *(".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".gguf"),
     *(".onnx", ".pkl"),
 )
+
+PRESET, PRESET_SIZE = "resolution", re.compile(r"(\d+) x (\d+)")
+FREE_PRESET = "width x height (custom)"
+"""The size presets of the loaders of Easy-Use, which come before their sides."""
+
 _MULTIPLE_OF_8 = {"EmptyLatentImage", "EmptyImage", "ImageScale", "LatentUpscale"}
 _MULTIPLE_OF_16 = {
     *("ModelSamplingFlux", "FluxGuidance", "Flux2Scheduler", "ModelSamplingSD3"),
@@ -189,8 +195,14 @@ def _read_size(graph: WorkflowGraph, bindings: Bindings) -> Size | None:
     height = _read_integer(graph, bindings.height)
     if width is None or height is None:
         return None
+    holder = bindings.width[0].node
+    if preset := PRESET_SIZE.fullmatch(str(graph.nodes[holder].inputs.get(PRESET))):
+        width, height = int(preset[1]), int(preset[2])
+    # The latents of ComfyUI round down, so the image of the file has this size.
+    kind = graph.nodes[holder].class_type
+    unit = 16 if "Flux2" in kind else 8 if "Latent" in kind else 1
     try:
-        return Size(width, height)
+        return Size(width // unit * unit, height // unit * unit)
     except InvalidRequest:
         return None
 
@@ -257,5 +269,8 @@ def _find_size_rule(workflow: Workflow) -> SizeRule:
     latents = {graph.nodes[target.node].class_type for target in bindings.width}
     fine = bool(latents & _MULTIPLE_OF_8) and not classes & _MULTIPLE_OF_16
     return SizeRule(
-        multiple=8 if fine else 16, smallest=SMALLEST_SIDE, largest=LARGEST_SIDE
+        multiple=8 if fine else 16,
+        smallest=SMALLEST_SIDE,
+        largest=LARGEST_SIDE,
+        default=workflow.size,
     )

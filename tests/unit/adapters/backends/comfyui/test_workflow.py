@@ -106,6 +106,56 @@ def test_says_what_every_workflow_of_ours_can_do(name: str) -> None:
     assert can.may_cost is False
 
 
+@pytest.mark.parametrize(
+    ("latent", "sides", "made"),
+    [
+        ("EmptyLatentImage", (832, 1216), Size(832, 1216)),
+        ("EmptySD3LatentImage", (1080, 1350), Size(1080, 1344)),
+        ("EmptyFlux2LatentImage", (1080, 1350), Size(1072, 1344)),
+        ("EmptyImage", (100, 75), Size(100, 75)),
+        ("EmptyLatentImage", (8, 8), None),
+    ],
+)
+def test_the_size_of_the_file_is_the_default(
+    latent: str, sides: tuple[int, int], made: Size | None, tmp_path: Path
+) -> None:
+    graph = fill_workflow(load_workflow("flux-dev"), job())
+    graph["latent"]["class_type"] = latent
+    inputs(graph, "latent").update(width=sides[0], height=sides[1])
+
+    sizes = workflow_capabilities(load_workflow(written(tmp_path, graph))).sizes
+
+    assert sizes.default == made
+    assert sizes.nearest(made or Size()) == (made or Size())
+
+
+def test_a_preset_of_the_size_gives_way_to_the_sides(tmp_path: Path) -> None:
+    nodes = {
+        "1": {
+            "class_type": "easy fullLoader",
+            "inputs": {
+                "resolution": "768 x 1024",
+                "empty_latent_width": 512,
+                "empty_latent_height": 512,
+                "positive": "a cat",
+                "negative": "",
+            },
+        },
+        "2": {
+            "class_type": "easy fullkSampler",
+            "inputs": {"pipe": ["1", 0], "seed": 1},
+        },
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 1]}},
+    }
+    workflow = load_workflow(written(tmp_path, nodes))
+
+    filled = inputs(fill_workflow(workflow, job(size=Size(640, 384))), "1")
+
+    assert workflow.size == Size(768, 1024)
+    assert (filled["empty_latent_width"], filled["empty_latent_height"]) == (640, 384)
+    assert filled["resolution"] == "width x height (custom)"
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_what_is_filled_is_read_again_as_the_same_workflow(
     name: str, tmp_path: Path
