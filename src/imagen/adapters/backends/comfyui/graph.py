@@ -1,6 +1,7 @@
 """A workflow in ComfyUI's API format as a graph of nodes and links."""
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple, TypeAlias, cast
 
@@ -10,6 +11,10 @@ from imagen.domain.errors import Misconfigured
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_NAME_LENGTH = 60
+
+MAX_WRAPPERS = 3
+# Keys of the body of POST /prompt, of RunPod's requests, and of the editor's export.
+_WRAPPERS = ("output", "prompt", "workflow", "input")
 
 EXPORT_HINT = "In ComfyUI, use Workflow > Export (API), and use the exported file."
 
@@ -125,16 +130,67 @@ def parse_graph(content: bytes, *, source: str) -> WorkflowGraph:
     Raises:
         Misconfigured: the content is not a workflow in API format, or a link is broken.
     """
+    document = decode_document(content, source=source)
+    if find_editor_document(document) is not None:
+        raise Misconfigured(
+            f"{source} is in the format of ComfyUI's editor, not in API format.",
+            hint=EXPORT_HINT,
+        )
+    return build_graph(document, source=source)
+
+
+def decode_document(content: bytes, *, source: str) -> Mapping[str, object]:
+    """Decode a workflow file, and take the workflow out of a request that wraps it.
+
+    Raises:
+        Misconfigured: the content is not a JSON object.
+    """
     if len(content) > MAX_BYTES:
         raise Misconfigured(
             f"{source} is larger than {MAX_BYTES // 2**20} MiB.",
             hint="A workflow is a few kilobytes of JSON. Check the path.",
         )
+    body = _decode_json(content.removeprefix(b"\xef\xbb\xbf"), source)
+    if not isinstance(body, dict):
+        raise Misconfigured(f"{source} is JSON, but not a workflow.", hint=EXPORT_HINT)
+    document = cast("dict[str, object]", body)  # the keys of JSON are strings
+    if not document:
+        raise Misconfigured(f"{source} is an empty workflow.", hint=EXPORT_HINT)
+    return _unwrap(document, MAX_WRAPPERS) or document
+
+
+def find_editor_document(document: Mapping[str, object]) -> Mapping[str, object] | None:
+    """Return the workflow in the editor's format; None if it is in API format."""
+    # The editor saves lists of nodes and links; in API format, keys are node ids.
+    if isinstance(document.get("nodes"), list):
+        return document
+    inner = document.get("workflow")
+    if isinstance(inner, dict) and isinstance(inner.get("nodes"), list):  # pyright: ignore[reportUnknownMemberType] - JSON
+        return cast("dict[str, object]", inner)
+    return None
+
+
+def build_graph(document: Mapping[str, object], *, source: str) -> WorkflowGraph:
+    """Check the nodes and links of a workflow in API format.
+
+    Raises:
+        Misconfigured: it is not a workflow, or a link is broken.
+    """
     nodes = {
         node: _parse_node(body, f"{source}: node {display_name(node)}")
-        for node, body in _decode_object(content, source).items()
+        for node, body in document.items()
     }
     return WorkflowGraph(source=source, nodes=nodes, order=_sort_nodes(nodes, source))
+
+
+def encode_graph(graph: ApiWorkflow) -> bytes:
+    """Encode a workflow as ComfyUI reads it: with NaN and Infinity."""
+    encoded = msgspec.json.encode(graph)
+    if b"null" not in encoded:  # which msgspec writes in their place
+        return encoded
+    import json  # noqa: PLC0415 - for few workflows
+
+    return json.dumps(graph).encode()
 
 
 def display_name(text: str) -> str:
@@ -144,29 +200,37 @@ def display_name(text: str) -> str:
     return text if text.isprintable() and text else repr(text)
 
 
-def _decode_object(content: bytes, source: str) -> dict[str, object]:
+def _decode_json(content: bytes, source: str) -> object:
     try:
-        body: object = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
+        return msgspec.json.decode(content)
     except RecursionError as error:
         raise Misconfigured(
             f"{source} is nested too deeply to be a workflow."
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        # ComfyUI reads and writes NaN and Infinity, which are not JSON.
+        import json  # noqa: PLC0415 - for few workflows
+
+        with suppress(ValueError, RecursionError):
+            return json.loads(content.decode())
         raise Misconfigured(
             f"{source} is not JSON: {error}.", hint=EXPORT_HINT
         ) from error
-    if not isinstance(body, dict):
-        raise Misconfigured(f"{source} is JSON, but not a workflow.", hint=EXPORT_HINT)
-    fields = cast("dict[str, object]", body)  # the keys of JSON are strings
-    # The editor saves lists of nodes and links; in API format, keys are node ids.
-    if isinstance(fields.get("nodes"), list):
-        raise Misconfigured(
-            f"{source} is in the format of ComfyUI's editor, not in API format.",
-            hint=EXPORT_HINT,
-        )
-    if not fields:
-        raise Misconfigured(f"{source} is an empty workflow.", hint=EXPORT_HINT)
-    return fields
+
+
+def _unwrap(document: Mapping[str, object], depth: int) -> Mapping[str, object] | None:
+    """Return the nodes in API format inside of a request; None if it has none."""
+    if any(
+        isinstance(node, dict) and "class_type" in node for node in document.values()
+    ):
+        return document
+    for name in _WRAPPERS if depth else ():
+        inner = document.get(name)
+        if isinstance(inner, dict):
+            found = _unwrap(cast("dict[str, object]", inner), depth - 1)
+            if found is not None:
+                return found
+    return None
 
 
 def _parse_node(body: object, where: str) -> WorkflowNode:

@@ -20,7 +20,7 @@ from imagen.adapters.backends.comfyui.errors import (
     is_about_installation,
 )
 from imagen.adapters.backends.comfyui.filling import fill_workflow
-from imagen.adapters.backends.comfyui.graph import ApiWorkflow
+from imagen.adapters.backends.comfyui.graph import ApiWorkflow, encode_graph
 from imagen.adapters.backends.comfyui.history import (
     PromptHistory,
     PromptState,
@@ -190,7 +190,7 @@ class ComfyUI:
             headers={"Content-Type": "application/json"},
             content=msgspec.json.encode(
                 {
-                    "prompt": self._graph,
+                    "prompt": msgspec.Raw(encode_graph(self._graph)),
                     "prompt_id": key,
                     "client_id": key,
                     "extra_data": extra,

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.nightly import examples
 
 from imagen.adapters.backends.comfyui.filling import fill_workflow
+from imagen.adapters.backends.comfyui.graph import encode_graph
 from imagen.adapters.backends.comfyui.workflow import (
     BUILT_IN,
     Workflow,
@@ -369,6 +370,67 @@ class TestOptions:
 
         with pytest.raises(InvalidRequest, match="must be an integer"):
             fill_workflow(workflow, job(options={"extra.end_at_step": 1.5}))
+
+
+class TestWrappers:
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda graph: {"prompt": graph, "client_id": "x"},
+            lambda graph: {"input": {"workflow": graph, "images": []}},
+            lambda graph: {"input": {"prompt": graph}},
+            lambda graph: {"workflow": {"nodes": [], "links": []}, "output": graph},
+            lambda graph: {"workflow": graph},
+        ],
+        ids=["request", "runpod", "runpod-prompt", "editor-export", "workflow"],
+    )
+    def test_a_request_around_the_workflow_is_removed(
+        self, wrap: Callable[[object], object], tmp_path: Path
+    ) -> None:
+        graph = fill_workflow(SD15, job())
+
+        workflow = load_workflow(written(tmp_path, wrap(graph)))
+
+        assert workflow.bindings == SD15.bindings
+
+    def test_nodes_called_like_a_wrapper_are_nodes(self, tmp_path: Path) -> None:
+        graph = fill_workflow(SD15, job())
+        graph["output"] = graph.pop("save")
+        assert "prompt" in graph
+
+        workflow = load_workflow(written(tmp_path, graph))
+
+        assert workflow.bindings.output == ("output",)
+
+    def test_what_wraps_no_workflow_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(Misconfigured, match="node input has no class_type"):
+            load_workflow(written(tmp_path, {"input": {"workflow": {"a": 1}}}))
+
+
+class TestNumbersBeyondJson:
+    @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+    def test_are_read_and_sent_as_comfyui_does(
+        self, value: str, tmp_path: Path
+    ) -> None:
+        graph = fill_workflow(SD15, job())
+        inputs(graph, "sampler")["eta"] = float(value)
+        graph["sampler"]["is_changed"] = [math.nan]
+        file = written(tmp_path, graph)
+
+        sent = encode_graph(fill_workflow(load_workflow(file), job()))
+
+        assert f'"eta": {value}' in sent.decode()
+        assert repr(inputs(json.loads(sent), "sampler")["eta"]) == repr(float(value))
+
+    def test_a_null_of_the_file_stays_null(self, tmp_path: Path) -> None:
+        graph = fill_workflow(SD15, job())
+        inputs(graph, "sampler")["extra"] = None
+
+        sent = encode_graph(
+            fill_workflow(load_workflow(written(tmp_path, graph)), job())
+        )
+
+        assert inputs(json.loads(sent), "sampler")["extra"] is None
 
 
 class TestHostileFiles:
