@@ -257,7 +257,7 @@ def _check_node(
             if (class_of(graph, node), name) != ("LoadImage", "image"):
                 inputs[name], faults = _check_value(name, value, config)
                 errors += faults
-            else:  # there is no file to load
+            elif value not in config[0]:
                 errors.append(
                     _fault(
                         "custom_validation_failed",

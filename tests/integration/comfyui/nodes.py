@@ -108,6 +108,7 @@ def object_info(
     *,
     newer: bool = False,
     without: Collection[str] = (),
+    inputs: Collection[str] = (),
 ) -> dict[str, Schema]:
     """List every node of a server that has these model files."""
 
@@ -292,10 +293,20 @@ def object_info(
         node("VAEEncode", {"pixels": ["IMAGE"], "vae": ["VAE"]}, "LATENT"),
         node(
             "LoadImage",
-            {"image": [[], {"image_upload": True}]},
+            {"image": [sorted(inputs), {"image_upload": True}]},
             "IMAGE",
             "MASK",
             category="image",
+        ),
+        node(
+            "VAEEncodeForInpaint",
+            {
+                "pixels": ["IMAGE"],
+                "vae": ["VAE"],
+                "mask": ["MASK"],
+                "grow_mask_by": whole(6, min=0, max=64),
+            },
+            "LATENT",
         ),
         node(
             "SaveImage",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import json
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
+from PIL import Image
 from tests.integration.comfyui import graph as graphs
 from tests.integration.comfyui.graph import Graph
 from tests.integration.comfyui.records import Gone, Prompt, Request
@@ -58,6 +60,8 @@ class Routes:
             "/queue": self._post_queue,
             "/interrupt": self._post_interrupt,
             "/free": self._post_free,
+            "/upload/image": self._post_image,
+            "/upload/mask": self._post_mask,
         }
         here = self.server.prefix
         for root in (f"{here}/api",) if self.server.only_api else (here, f"{here}/api"):
@@ -82,7 +86,10 @@ class Routes:
             path=path,
             query=dict(request.query),
             headers=dict(request.headers),
-            body=await request.read(),
+            # What was read here could not be parsed as a form.
+            body=b""
+            if request.content_type.startswith("multi")
+            else await request.read(),
         )
         server.requests.append(asked)
         server.note()
@@ -284,6 +291,46 @@ class Routes:
         if not path.is_file():
             return web.Response(status=404)
         return await self._send_file(request, path)
+
+    async def _post_image(self, request: web.Request) -> web.Response:
+        return await self._store_upload(request, None)
+
+    async def _post_mask(self, request: web.Request) -> web.Response:
+        original = json.loads(str((await request.post())["original_ref"]))
+        root = self.server.folder / original.get("type", "output")
+        folder = _within(root, original.get("subfolder", ""))
+        if folder is None:
+            return web.Response(status=400)
+        return await self._store_upload(request, folder / original["filename"])
+
+    async def _store_upload(
+        self, request: web.Request, original: Path | None
+    ) -> web.Response:
+        """Store as upstream does: under the name, or the next that is free."""
+        form = await request.post()
+        sent, subfolder = form["image"], str(form.get("subfolder", ""))
+        assert isinstance(sent, web.FileField)
+        content = sent.file.read()
+        folder = _within(self.server.folder / "input", subfolder)
+        if folder is None:
+            return web.Response(status=400)
+        folder.mkdir(parents=True, exist_ok=True)
+        path, number = folder / sent.filename, 0
+        while path.exists() and form.get("overwrite") not in {"true", "1"}:
+            if path.read_bytes() == content:
+                break
+            number += 1
+            path = path.with_name(f"{Path(sent.filename).stem} ({number}).png")
+        if original is not None:
+            with Image.open(original) as picture, Image.open(sent.file) as mask:
+                made = picture.convert("RGBA")
+                made.putalpha(mask.convert("RGBA").getchannel("A"))
+            made.save(path)
+        elif not path.exists():
+            path.write_bytes(content)
+        return web.json_response(
+            {"name": path.name, "subfolder": subfolder, "type": "input"}
+        )
 
     async def _send_file(self, request: web.Request, path: Path) -> web.StreamResponse:
         headers = {"Content-Disposition": f'filename="{path.name}"'}

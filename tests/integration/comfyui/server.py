@@ -405,7 +405,14 @@ class ComfyServer:
 
     def schemas(self) -> dict[str, Mapping[str, object]]:
         """List the nodes there are, with the files there are."""
-        return object_info(self.models, newer=self.newer, without=self.without_nodes)
+        folder = self.folder / "input"
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return object_info(
+            self.models,
+            newer=self.newer,
+            without=self.without_nodes,
+            inputs=[str(path.relative_to(folder)) for path in files],
+        )
 
 
 def _empty(folder: Path) -> None:

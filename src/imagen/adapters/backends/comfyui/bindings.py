@@ -95,6 +95,7 @@ class Bindings(msgspec.Struct, frozen=True, kw_only=True):
         scheduler: The name of the schedule.
         denoise: The fraction of the image that is made new.
         image: File names of input images on the server.
+        mask: File name of the mask, which may be that of an image.
         model: The file of the main model.
     """
 
@@ -113,6 +114,7 @@ class Bindings(msgspec.Struct, frozen=True, kw_only=True):
     scheduler: tuple[NodeInput, ...] = ()
     denoise: tuple[NodeInput, ...] = ()
     image: tuple[NodeInput, ...] = ()
+    mask: tuple[NodeInput, ...] = ()
     model: tuple[NodeInput, ...] = ()
 
 
@@ -132,6 +134,7 @@ BINDING_KINDS: Mapping[str, ValueKind] = {
     "scheduler": "string",
     "denoise": "number",
     "image": "string",
+    "mask": "string",
     "model": "string",
 }
 
@@ -157,8 +160,7 @@ def find_bindings(graph: WorkflowGraph, overrides: BindingOverrides) -> Bindings
         if passes
         else _bind_single_nodes(graph, final, bound, ambiguous)
     )
-    if "image" not in bound:
-        found["image"] = find_image_inputs(graph, final)
+    found["image"], found["mask"] = find_image_inputs(graph, final)
     if ambiguous:
         if len(final) > 1:  # independent images: choosing one may settle the rest
             names = [_display_node(graph, node) for node in final]

@@ -7,6 +7,7 @@ from imagen.adapters.backends.comfyui.graph import (
     NodeInput,
     display_name,
 )
+from imagen.adapters.backends.comfyui.uploads import assign_images
 from imagen.adapters.backends.comfyui.workflow import (
     FREE_PRESET,
     PRESET,
@@ -62,6 +63,7 @@ def fill_workflow(
     ):
         if value is not None:
             values.update(dict.fromkeys(targets, value))
+    values.update(assign_images(workflow, job))
     for side in bindings.width:
         preset = NodeInput(side.node, PRESET)
         if PRESET_SIZE.fullmatch(str(graph.value(preset))):

@@ -75,12 +75,12 @@ class WorkflowGraph(msgspec.Struct, frozen=True):
             if link is not None:
                 yield name, link
 
-    def consumers(self, node: str) -> Iterator[tuple[int, str]]:
+    def consumers(self, node: str) -> Iterator[tuple[int, NodeInput]]:
         """Yield each use of a node: the output, and the input that it is linked to."""
         for other in self.nodes:
             for name, link in self.links(other):
                 if link.node == node:
-                    yield link.output, name
+                    yield link.output, NodeInput(other, name)
 
     def with_ancestors(self, nodes: Collection[str]) -> set[str]:
         """Return these nodes and all nodes that they depend on."""

@@ -146,10 +146,10 @@ def find_role(graph: WorkflowGraph, link: Link, role: Role) -> Role:
     if output == WHOLE_PIPE:
         return role
     conditioning, other = {output}, set[int]()
-    for source, name in graph.consumers(link.node):
-        if is_conditioning_name(name):
+    for source, target in graph.consumers(link.node):
+        if is_conditioning_name(target.input):
             conditioning.add(source)
-        elif contains_any(name.lower(), NOT_CONDITIONING):
+        elif contains_any(target.input.lower(), NOT_CONDITIONING):
             other.add(source)
     possible = [
         first

@@ -207,16 +207,32 @@ def rank_outputs(
 
 def find_image_inputs(
     graph: WorkflowGraph, outputs: Sequence[str]
-) -> tuple[NodeInput, ...]:
-    """Return the inputs that name an image file to load."""
+) -> tuple[tuple[NodeInput, ...], tuple[NodeInput, ...]]:
+    """Return the inputs that name image files to load, and the one for the mask.
+
+    The input for the mask is among those for images if one file has both: the mask is
+    then its transparency. None if several inputs may take the mask.
+    """
     reached = graph.with_ancestors(outputs)
-    return tuple(
-        NodeInput(name, "image")
-        for name, node in graph.nodes.items()
-        if name in reached
-        and node.class_type.startswith("LoadImage")
-        and isinstance(node.inputs.get("image"), str)
-    )
+    images: list[NodeInput] = []
+    masks: list[NodeInput] = []
+    masked: list[NodeInput] = []
+    for name, node in graph.nodes.items():
+        kind = node.class_type.lower()
+        target = NodeInput(name, "image")
+        loads = "load" in kind and "image" in kind
+        if name not in reached or not loads or not isinstance(graph.value(target), str):
+            continue
+        uses = {
+            output for output, user in graph.consumers(name) if user.node in reached
+        }
+        if "mask" in kind or uses == {1}:
+            masks.append(target)
+        else:
+            images.append(target)
+            masked.extend([target] if 1 in uses else [])
+    found = masks or masked
+    return tuple(images), tuple(found) if len(found) == 1 else ()
 
 
 def is_sampler(graph: WorkflowGraph, node: str) -> bool:

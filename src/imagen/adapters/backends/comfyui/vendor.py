@@ -38,6 +38,7 @@ from imagen.adapters.backends.comfyui.protocol import (
     parse_message,
     parse_preview,
 )
+from imagen.adapters.backends.comfyui.uploads import upload_images
 from imagen.adapters.backends.comfyui.workflow import (
     Workflow,
     workflow_capabilities,
@@ -176,6 +177,13 @@ class ComfyUI:
         if not changed or self._state.files.keys() - {*self._workflow.bindings.output}:
             yield HttpRequest(method="POST", path="free", json={"free_memory": True})
         return again
+
+    def prepare(self, job: ImageJob) -> Exchange[ImageJob]:
+        """Upload the images of the job, and return it."""
+        # What cannot be filled in is refused before the first request.
+        fill_workflow(self._workflow, job, prefix=self._prefix)
+        yield from upload_images(self._workflow, job)
+        return job
 
     def submit(self, job: ImageJob, key: str) -> HttpRequest:
         """Return the request that queues the prompt."""

@@ -133,6 +133,8 @@ def workflow_capabilities(workflow: Workflow) -> Capabilities:
         largest_batch=LARGEST_BATCH if bindings.batch else 1,
         # `--set` accepts any `node.input`: `fill_workflow` refuses unknown ones.
         parameters=None,
+        references=len(bindings.image),
+        mask=bool(bindings.mask and bindings.image),
         live=True,
         may_cost=False,
     )
