@@ -34,6 +34,7 @@ from imagen.domain.call import classify_failure
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
+    InvalidRequest,
     Misconfigured,
     Refused,
     Unauthorized,
@@ -356,6 +357,59 @@ def test_gives_up_on_files_that_are_always_gone(
 
 
 # Section 4: refused prompts
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        (
+            {"sampler": "dpmpp2m"},
+            "sampler: 'dpmpp2m' is not on this server.",
+            "Did you mean dpmpp_2m?",
+        ),
+        ({"scheduler": "none"}, "scheduler: 'none' is not", "simple, sgm_uniform"),
+        ({"checkpoint.ckpt_name": "x"}, "cannot be set with --set", "--model"),
+        ({"cfg": 101}, "cfg must be 0.0 to 100.0, not 101.", ""),
+        ({"sampler.denoise": 1.5}, "sampler.denoise must be 0.0 to 1.0", ""),
+    ],
+    ids=["near", "choices", "flag", "range", "by-node"],
+)
+def test_a_wrong_option_is_refused_with_what_the_server_has(
+    options: dict[str, object],
+    message: str,
+    hint: str,
+    backend: ImageBackend,
+    server: ComfyServer,
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        backend.generate(
+            msgspec.structs.replace(JOB, options=options), StoppableContext()
+        )
+
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+    assert server.prompts == []
+
+
+def test_right_options_are_submitted(
+    backend: ImageBackend, server: ComfyServer
+) -> None:
+    options = {"sampler": "dpmpp_2m", "cfg": 4.5, "save.filename_prefix": "mine"}
+
+    drawn(backend, msgspec.structs.replace(JOB, options=options))
+
+    assert server.prompts[0].graph["sampler"]["inputs"]["sampler_name"] == "dpmpp_2m"
+
+
+def test_an_option_of_an_unknown_node_is_left_to_the_server(
+    build: Callable[..., ImageBackend],
+) -> None:
+    with ComfyServer(without_nodes=["KSampler"]) as server:
+        outcome = drawn(
+            build(server), msgspec.structs.replace(JOB, options={"cfg": 101})
+        )
+
+    assert type(outcome) is Refused
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def fill_workflow(
         if graph.value(target) is not None:
             values[target] = prefix
     for name, option in job.options.items():
-        for target in _find_option_inputs(workflow, name):
+        for target in find_option_inputs(workflow, name):
             _check_value(name, option, target=target, default=graph.value(target))
             values[target] = option
     inputs = {name: dict(node.inputs) for name, node in graph.nodes.items()}
@@ -101,7 +101,12 @@ def _scale_handover_steps(
     return scaled
 
 
-def _find_option_inputs(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
+def find_option_inputs(workflow: Workflow, name: str) -> tuple[NodeInput, ...]:
+    """Return the inputs that an option (`--set`) sets.
+
+    Raises:
+        InvalidRequest: there are none, or a link or a flag sets them.
+    """
     graph = workflow.graph
     parameters = _named_parameters(workflow)
     if name in parameters:

@@ -28,6 +28,7 @@ from imagen.adapters.backends.comfyui.history import (
     find_queue_position,
     parse_history,
 )
+from imagen.adapters.backends.comfyui.preparation import prepare_job
 from imagen.adapters.backends.comfyui.progress import PromptProgress
 from imagen.adapters.backends.comfyui.protocol import (
     PREVIEW_REQUEST,
@@ -38,7 +39,6 @@ from imagen.adapters.backends.comfyui.protocol import (
     parse_message,
     parse_preview,
 )
-from imagen.adapters.backends.comfyui.uploads import upload_images
 from imagen.adapters.backends.comfyui.workflow import (
     Workflow,
     workflow_capabilities,
@@ -179,10 +179,10 @@ class ComfyUI:
         return again
 
     def prepare(self, job: ImageJob) -> Exchange[ImageJob]:
-        """Upload the images of the job, and return it."""
+        """Check the options of the job, upload its images, and return it."""
         # What cannot be filled in is refused before the first request.
         fill_workflow(self._workflow, job, prefix=self._prefix)
-        yield from upload_images(self._workflow, job)
+        yield from prepare_job(self._workflow, job)
         return job
 
     def submit(self, job: ImageJob, key: str) -> HttpRequest:
