@@ -136,6 +136,7 @@ def keep(server: ComfyServer) -> Iterator[Callable[..., object]]:
         bindings = msgspec.structs.replace(workflow.bindings, output=outputs)
         vendor = Verbatim(
             msgspec.structs.replace(workflow, bindings=bindings),
+            instance="comfy",
             url=server.url,
             prefix="test",
             free=True,

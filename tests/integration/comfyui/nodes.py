@@ -365,6 +365,12 @@ def media_nodes() -> list[Schema]:
             hidden=True,
             saves=True,
         ),
+        node(
+            "SaveWEBM",
+            {"images": ["IMAGE"], "filename_prefix": prefix, "fps": fps},
+            hidden=True,
+            saves=True,
+        ),
         node("CreateVideo", {"images": ["IMAGE"], "fps": fps}, "VIDEO"),
         node(
             "SaveVideo",

@@ -49,6 +49,7 @@ from imagen.domain.errors import (
     BackendError,
     Cancelled,
     ImagenError,
+    Misconfigured,
     OutOfCredit,
     Throttled,
     Unauthorized,
@@ -177,7 +178,7 @@ class RemoteJob:
             if (error.retry_after or 0.0) <= MAX_OUTAGE:
                 raise
             raise Unfinished(error.message, hint=error.hint) from error
-        except (Unavailable, Unauthorized, OutOfCredit):
+        except (Unavailable, Unauthorized, OutOfCredit, Misconfigured):
             raise
         except ImagenError as error:
             # A response such as 404: the job may belong to another account.
@@ -208,11 +209,10 @@ class RemoteJob:
 
     def _prepare_request(self) -> httpx.Request:
         """Return the submit request; everything here is free."""
-        job = self._job
-        if hasattr(self._vendor, "prepare"):
-            vendor = cast("PreparingVendor", self._vendor)
-            job = self._run_exchange(vendor.prepare(job))
-        return self._build_request(job)
+        if not hasattr(self._vendor, "prepare"):
+            return self._build_request(self._job)
+        vendor = cast("PreparingVendor", self._vendor)
+        return self._build_request(self._run_exchange(vendor.prepare(self._job)))
 
     def _build_request(self, job: ImageJob) -> httpx.Request:
         """Return the encoded request: what cannot be encoded costs nothing."""

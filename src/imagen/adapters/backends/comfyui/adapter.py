@@ -11,20 +11,23 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import msgspec
 from msgspec import Meta
 
-from imagen.adapters.backends.comfyui.vendor import DEFAULT_PREFIX, ComfyUI
+from imagen.adapters.backends.comfyui.vendor import (
+    DEFAULT_PREFIX,
+    ComfyUI,
+    EditorComfyUI,
+)
 from imagen.adapters.backends.comfyui.workflow import (
     BUILT_IN,
     FILE_KEYS,
-    Workflow,
-    load_workflow,
+    EditorWorkflow,
+    name_instance,
+    open_workflow,
 )
 from imagen.adapters.remote.backend import remote_backend
 from imagen.adapters.remote.vendor import basic_auth
 from imagen.domain.errors import Misconfigured
 from imagen.ports.adapter import Adapter, BackendContext
 from imagen.ports.backend import ImageBackend
-
-_OTHER_MEDIA = ("video", "webm", "audio")
 
 DEFAULT_URL = "http://localhost:8188"
 
@@ -47,7 +50,7 @@ class ComfyOptions(
         Meta(
             min_length=1,
             description="A built-in workflow (" + ", ".join(BUILT_IN) + "),"
-            " or the path of your own, exported with Export (API).",
+            " or the path of your own, in API format or as the editor saves it.",
             examples=["flux-schnell"],
         ),
     ] = "flux-schnell"
@@ -121,23 +124,6 @@ def _build_headers(
     return headers, unset
 
 
-def _check_outputs(workflow: Workflow) -> None:
-    """Refuse, before it is rendered, a workflow whose output is not an image."""
-    graph = workflow.graph
-    for name in workflow.bindings.output:
-        node = graph.nodes[name]
-        kind = node.class_type.lower()
-        # VHS_VideoCombine makes a GIF or WebP if its format is image/gif or image/webp.
-        image = str(node.inputs.get("format")).startswith("image/")
-        if not image and any(word in kind for word in _OTHER_MEDIA):
-            raise Misconfigured(
-                f"{graph.source}: {graph.describe_node(name)} makes a video or a sound,"
-                " and imagen stores images.",
-                hint="Add a SaveImage node, or choose another node under bindings:"
-                " output.",
-            )
-
-
 def _split_login(url: str) -> tuple[str, Mapping[str, str]]:
     """Return the URL without user and password, and the header for them."""
     parts = urlsplit(url)
@@ -153,20 +139,19 @@ def create(options: ComfyOptions, context: BackendContext) -> ImageBackend:
         Misconfigured: the workflow cannot be used.
     """
     try:
-        workflow = load_workflow(
+        workflow = open_workflow(
             options.workflow, files=options.files, bindings=options.bindings
         )
-        _check_outputs(workflow)
     except Misconfigured as error:
-        raise Misconfigured(
-            f"{context.name}: {error.message}", hint=error.hint
-        ) from error
+        raise name_instance(error, context.name) from error
     url, login = _split_login(options.base_url)
     headers, unset = _build_headers(options, context)
     # A server behind a key may be a rented one, which costs money.
     free = not options.api_key_env and not options.headers_env
-    vendor = ComfyUI(
+    kind = EditorComfyUI if isinstance(workflow, EditorWorkflow) else ComfyUI
+    vendor = kind(
         workflow,
+        instance=context.name,
         url=url,
         prefix=options.prefix,
         free=free,

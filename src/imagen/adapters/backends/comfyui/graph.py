@@ -125,18 +125,16 @@ def parse_link(value: object) -> Link | None:
 
 
 def parse_graph(content: bytes, *, source: str) -> WorkflowGraph:
-    """Parse a workflow and check its links; `source` names it in messages.
+    """Parse a workflow in API format and check its links.
+
+    Args:
+        content: The file.
+        source: The workflow's name or file, for messages.
 
     Raises:
         Misconfigured: the content is not a workflow in API format, or a link is broken.
     """
-    document = decode_document(content, source=source)
-    if find_editor_document(document) is not None:
-        raise Misconfigured(
-            f"{source} is in the format of ComfyUI's editor, not in API format.",
-            hint=EXPORT_HINT,
-        )
-    return build_graph(document, source=source)
+    return build_graph(decode_document(content, source=source), source=source)
 
 
 def decode_document(content: bytes, *, source: str) -> Mapping[str, object]:
@@ -171,7 +169,7 @@ def find_editor_document(document: Mapping[str, object]) -> Mapping[str, object]
 
 
 def build_graph(document: Mapping[str, object], *, source: str) -> WorkflowGraph:
-    """Check the nodes and links of a workflow in API format.
+    """Return the graph of a workflow in API format.
 
     Raises:
         Misconfigured: it is not a workflow, or a link is broken.

@@ -60,12 +60,12 @@ def fetch_node_types(classes: Iterable[str]) -> Exchange[dict[str, NodeType]]:
 
 def read_spec(spec: InputSpec) -> tuple[object, Mapping[str, object]]:
     """Return the type of an input, or its list of choices, and its options."""
-    parts = list(spec) if isinstance(spec, list | tuple) else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - JSON
-    options = parts[1] if len(parts) > 1 else None
-    return (
-        parts[0] if parts else None,
-        options if isinstance(options, Mapping) else {},  # pyright: ignore[reportUnknownVariableType] - JSON
-    )
+    try:
+        parts = msgspec.convert(spec, list[object])
+        options = msgspec.convert(parts[1], dict[str, object]) if parts[1:] else {}
+    except msgspec.ValidationError:
+        return None, {}
+    return (parts[0] if parts else None), options
 
 
 def is_widget(spec: InputSpec) -> bool:

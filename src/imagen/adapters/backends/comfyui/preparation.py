@@ -1,7 +1,8 @@
-"""The free requests before a job is submitted: checks of its options, and uploads."""
+"""The free requests before a job is submitted: conversion, checks, and uploads."""
 
 from collections.abc import Mapping
 
+from imagen.adapters.backends.comfyui.editor import convert_document, list_classes
 from imagen.adapters.backends.comfyui.errors import join_choices, parse_choices
 from imagen.adapters.backends.comfyui.filling import find_option_inputs
 from imagen.adapters.backends.comfyui.node_types import (
@@ -10,11 +11,27 @@ from imagen.adapters.backends.comfyui.node_types import (
     read_spec,
 )
 from imagen.adapters.backends.comfyui.uploads import upload_images
-from imagen.adapters.backends.comfyui.workflow import Workflow
+from imagen.adapters.backends.comfyui.workflow import (
+    EditorWorkflow,
+    Workflow,
+    build_workflow,
+)
 from imagen.adapters.remote.vendor import Exchange
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.job import ImageJob
 from imagen.domain.suggestion import suggest_name
+
+
+def convert_workflow(editor: EditorWorkflow) -> Exchange[Workflow]:
+    """Yield requests for the types of its nodes, and return the converted workflow.
+
+    Raises:
+        Misconfigured: it cannot be converted, or not be used.
+    """
+    classes = list_classes(editor.document, source=editor.source)
+    types = yield from fetch_node_types(classes)
+    api = convert_document(editor.document, types, source=editor.source)
+    return build_workflow(editor, api)
 
 
 def prepare_job(workflow: Workflow, job: ImageJob) -> Exchange[None]:

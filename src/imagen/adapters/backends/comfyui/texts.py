@@ -22,7 +22,7 @@ MAX_DEPTH = 100
 """Joins within joins that are followed."""
 
 # Inputs of nodes that only hold or pass on a text, such as PrimitiveString.
-_TEXT_INPUTS = ("value", "string", "text", "prompt", "multiline_text")
+_TEXT_INPUTS = ("value", "string", "text", "prompt", "multiline_text", "source")
 
 # Inputs of nodes that join several texts, such as StringConcatenate.
 _TEXT_PART = re.compile(r"(text|string|str|prompt)_?([a-h]|\d{1,2})")

@@ -28,7 +28,7 @@ from imagen.adapters.backends.comfyui.history import (
     find_queue_position,
     parse_history,
 )
-from imagen.adapters.backends.comfyui.preparation import prepare_job
+from imagen.adapters.backends.comfyui.preparation import convert_workflow, prepare_job
 from imagen.adapters.backends.comfyui.progress import PromptProgress
 from imagen.adapters.backends.comfyui.protocol import (
     PREVIEW_REQUEST,
@@ -40,7 +40,9 @@ from imagen.adapters.backends.comfyui.protocol import (
     parse_preview,
 )
 from imagen.adapters.backends.comfyui.workflow import (
+    EditorWorkflow,
     Workflow,
+    name_instance,
     workflow_capabilities,
 )
 from imagen.adapters.remote.vendor import (
@@ -56,11 +58,12 @@ from imagen.adapters.remote.vendor import (
     JobStatus,
     JobSucceeded,
     PollNow,
+    UnreadableResponse,
     WebSocketRequest,
     quote_segment,
 )
 from imagen.domain.capabilities import Capabilities
-from imagen.domain.errors import BackendError, Refused
+from imagen.domain.errors import BackendError, Misconfigured, Refused
 from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import FREE, Cost
 from imagen.ports.clock import Clock
@@ -105,8 +108,9 @@ class ComfyUI:
 
     def __init__(
         self,
-        workflow: Workflow,
+        workflow: Workflow | EditorWorkflow,
         *,
+        instance: str,
         url: str,
         prefix: str,
         free: bool,
@@ -116,14 +120,19 @@ class ComfyUI:
         """Create the vendor file.
 
         Args:
-            workflow: The workflow.
+            workflow: The workflow; one in the editor's format is converted before its
+                first use, as that needs the types of the nodes on the server.
+            instance: The name of the instance, for messages.
             url: The base URL.
             prefix: Prefix of the file names on the server; "" for the workflow's own.
             free: Whether the server costs nothing.
             extras: Whether the images of other output nodes are stored as well.
             clock: The clock, for the time at which a prompt was submitted.
         """
-        self._workflow = workflow
+        self._editor = workflow if isinstance(workflow, EditorWorkflow) else None
+        # Shared by the vendor files of all jobs.
+        self._converted = [] if isinstance(workflow, EditorWorkflow) else [workflow]
+        self._instance = instance
         self._url = url
         self._prefix = prefix
         self._free = free
@@ -148,11 +157,40 @@ class ComfyUI:
 
         return f"ComfyUI at {display_url(self._url)}"
 
+    @property
+    def _workflow(self) -> Workflow:
+        """The workflow, after `_load`."""
+        return self._converted[0]
+
     def capabilities(self) -> Capabilities:
-        """Return what a job may choose in the workflow."""
+        """Return what a job may choose in the workflow, as far as it is known."""
+        if self._editor is None:
+            return self._describe_workflow()
+        return Capabilities(
+            models=None, parameters=None, live=True, may_cost=not self._free
+        )
+
+    def _describe_workflow(self) -> Capabilities:
         return msgspec.structs.replace(
             workflow_capabilities(self._workflow), may_cost=not self._free
         )
+
+    def _load(self) -> Exchange[None]:
+        """Convert the workflow, the first time.
+
+        Raises:
+            Misconfigured: it cannot be converted, or not be used.
+            UnreadableResponse: another program answers.
+        """
+        if self._editor is None or self._converted:
+            return
+        try:
+            self._converted.append((yield from convert_workflow(self._editor)))
+        except Misconfigured as error:
+            raise name_instance(error, self._instance) from error
+        except BackendError as error:
+            # This request was not about the job, so the job has not failed.
+            raise UnreadableResponse(error.message, hint="Check base_url.") from error
 
     # Submission
 
@@ -180,7 +218,8 @@ class ComfyUI:
 
     def prepare(self, job: ImageJob) -> Exchange[ImageJob]:
         """Check the options of the job, upload its images, and return it."""
-        # What cannot be filled in is refused before the first request.
+        yield from self._load()
+        # What cannot be filled in is refused before its first request.
         fill_workflow(self._workflow, job, prefix=self._prefix)
         yield from prepare_job(self._workflow, job)
         return job
@@ -292,6 +331,7 @@ class ComfyUI:
 
     def poll(self, reference: str) -> Exchange[JobStatus]:
         """Return the status of a prompt, from the queue or else from the history."""
+        yield from self._load()
         if self._state.outcome is not None:
             entry = yield from self._read_history(reference)
             if entry is not None:
@@ -374,7 +414,7 @@ class ComfyUI:
                     for file in files
                 ),
             ),
-            model=job.model or self.capabilities().model,
+            model=job.model or workflow_capabilities(self._workflow).model,
             steps=self._workflow.steps if job.steps is None else job.steps,
             cost=FREE if self._free else Cost(),
             parameters={"workflow": self._workflow.name, "files": list(names)},
@@ -417,6 +457,7 @@ class ComfyUI:
         Searches the queue and the newest `MAX_HISTORY_ITEMS` finished prompts, except
         for what imagen sent before `since`.
         """
+        yield from self._load()
         graph = fill_workflow(self._workflow, job, prefix=self._prefix)
         queue = yield HttpRequest(path="queue", timeout=LONG_TIMEOUT)
         history = yield HttpRequest(
@@ -433,5 +474,18 @@ class ComfyUI:
         """Check the server, and then each node and model file of the workflow."""
         return {
             "server": check_server(self.name),
-            "workflow": check_workflow(self._workflow),
+            "workflow": self._check_workflow(),
         }
+
+    def _check_workflow(self) -> Exchange[str | Checks]:
+        yield from self._load()
+        return (yield from check_workflow(self._workflow))
+
+
+class EditorComfyUI(ComfyUI):
+    """A ComfyUI server with a workflow in the editor's format."""
+
+    def look_up_model(self, model: str) -> Exchange[Capabilities]:
+        """Return what a job may choose in the converted workflow."""
+        yield from self._load()
+        return self._describe_workflow()

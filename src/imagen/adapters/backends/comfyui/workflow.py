@@ -13,12 +13,15 @@ from imagen.adapters.backends.comfyui.bindings import (
     resolve_input,
 )
 from imagen.adapters.backends.comfyui.graph import (
+    EXPORT_HINT,
     MAX_BYTES,
     MAX_NAME_LENGTH,
     NodeInput,
     WorkflowGraph,
+    build_graph,
+    decode_document,
     display_name,
-    parse_graph,
+    find_editor_document,
 )
 from imagen.adapters.backends.comfyui.tracing import trace_literal
 from imagen.domain.capabilities import Capabilities
@@ -56,6 +59,7 @@ PRESET, PRESET_SIZE = "resolution", re.compile(r"(\d+) x (\d+)")
 FREE_PRESET = "width x height (custom)"
 """The size presets of the loaders of Easy-Use, which come before their sides."""
 
+_OTHER_MEDIA = ("video", "webm", "audio")
 _MULTIPLE_OF_8 = {"EmptyLatentImage", "EmptyImage", "ImageScale", "LatentUpscale"}
 _MULTIPLE_OF_16 = {
     *("ModelSamplingFlux", "FluxGuidance", "Flux2Scheduler", "ModelSamplingSD3"),
@@ -85,6 +89,16 @@ class RequiredFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class EditorWorkflow(msgspec.Struct, frozen=True, kw_only=True):
+    """A workflow in the format of ComfyUI's editor, before it is converted."""
+
+    name: str
+    source: str
+    document: Mapping[str, object]
+    files: Mapping[str, str] = {}
+    bindings: BindingOverrides = {}
+
+
 def load_workflow(
     name_or_path: str,
     *,
@@ -103,21 +117,63 @@ def load_workflow(
         Misconfigured: the workflow does not exist or is invalid, or a file or binding
             does not fit it.
     """
+    found = open_workflow(name_or_path, files=files, bindings=bindings)
+    if isinstance(found, EditorWorkflow):
+        raise Misconfigured(
+            f"{found.source} is in the format of ComfyUI's editor, not in API format.",
+            hint=EXPORT_HINT,
+        )
+    return found
+
+
+def open_workflow(
+    name_or_path: str,
+    *,
+    files: Mapping[str, str] | None = None,
+    bindings: BindingOverrides | None = None,
+) -> Workflow | EditorWorkflow:
+    """Read a workflow as `load_workflow` does, or one in the editor's format."""
     content = _read_built_in(name_or_path) or _read_file(name_or_path)
+    built_in = name_or_path in BUILT_IN
     source = (
         f"The built-in workflow {name_or_path}"
-        if name_or_path in BUILT_IN
+        if built_in
         else display_path(name_or_path)
     )
-    graph = _replace_files(parse_graph(content, source=source), files or {})
-    found = find_bindings(graph, bindings or {})
-    return Workflow(
-        name=name_or_path if name_or_path in BUILT_IN else Path(name_or_path).stem,
-        graph=graph,
-        bindings=found,
-        size=_read_size(graph, found),
-        steps=_read_integer(graph, found.steps),
+    editor = EditorWorkflow(
+        name=name_or_path if built_in else Path(name_or_path).stem,
+        source=source,
+        document=decode_document(content, source=source),
+        files=files or {},
+        bindings=bindings or {},
     )
+    inner = find_editor_document(editor.document)
+    if inner is not None:
+        return msgspec.structs.replace(editor, document=inner)
+    return build_workflow(editor, editor.document)
+
+
+def build_workflow(found: EditorWorkflow, document: Mapping[str, object]) -> Workflow:
+    """Return the workflow with its nodes in API format.
+
+    Raises:
+        Misconfigured: see `load_workflow`.
+    """
+    graph = _replace_files(build_graph(document, source=found.source), found.files)
+    bindings = find_bindings(graph, found.bindings)
+    _check_outputs(graph, bindings)
+    return Workflow(
+        name=found.name,
+        graph=graph,
+        bindings=bindings,
+        size=_read_size(graph, bindings),
+        steps=_read_integer(graph, bindings.steps),
+    )
+
+
+def name_instance(error: Misconfigured, instance: str) -> Misconfigured:
+    """Return the error with the name of the instance."""
+    return Misconfigured(f"{instance}: {error.message}", hint=error.hint)
 
 
 def workflow_capabilities(workflow: Workflow) -> Capabilities:
@@ -158,6 +214,22 @@ def display_path(path: str) -> str:
     return display_name(path if short else "…" + path[1 - MAX_NAME_LENGTH :])
 
 
+def _check_outputs(graph: WorkflowGraph, bindings: Bindings) -> None:
+    """Refuse a workflow whose requested output is no image, before it is rendered."""
+    for name in bindings.output:
+        node = graph.nodes[name]
+        kind = node.class_type.lower()
+        # VHS_VideoCombine makes a GIF or WebP if its format is image/gif or image/webp.
+        image = str(node.inputs.get("format")).startswith("image/")
+        if not image and any(word in kind for word in _OTHER_MEDIA):
+            raise Misconfigured(
+                f"{graph.source}: {graph.describe_node(name)} makes a video or a sound,"
+                " and imagen stores images.",
+                hint="Add a SaveImage node, or choose another node under bindings:"
+                " output.",
+            )
+
+
 def _read_built_in(name: str) -> bytes | None:
     if name not in BUILT_IN:
         return None
@@ -172,7 +244,7 @@ def _read_file(path: str) -> bytes:
         if not file.is_file():
             raise _missing_workflow_error(path, exists=file.exists())
         with file.open("rb") as opened:
-            # One byte more than the limit, so that `parse_graph` notices a larger file.
+            # One byte more than the limit, so that a larger file is noticed.
             return opened.read(MAX_BYTES + 1)
     except (OSError, RuntimeError, ValueError) as error:
         raise Misconfigured(
