@@ -251,9 +251,12 @@ def _find_outputs(
         )
     samplers = [node for node in graph.nodes if is_sampler(graph, node)]
     sampled = graph.with_dependents(samplers)
-    return rank_outputs(
+    final, earlier = rank_outputs(
         graph, [node for node in candidates if node in sampled] or candidates
     )
+    # Previews of earlier stages are for the editor.
+    saved = [n for n in earlier if "save" in graph.nodes[n].class_type.lower()]
+    return final, tuple(saved)
 
 
 def _bind_samplers(

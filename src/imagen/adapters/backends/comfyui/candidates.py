@@ -80,7 +80,9 @@ def find_texts(
                 plain.extend(sources[0].inputs)
             else:  # joined from several texts, each of which may be the prompt
                 candidates.extend(
-                    Candidate(one.inputs, one.value or ()) for one in sources
+                    # Not an empty text: it may be the one that takes the prompt.
+                    Candidate(one.inputs, one.value or ("",))
+                    for one in sources
                 )
         if plain:
             texts = {text for target in plain if (text := graph.value(target))}

@@ -122,8 +122,14 @@ class _TextTrace:
         if replaced is not None:
             return replaced
         parts = [usable[name] for name in usable if _TEXT_PART.fullmatch(name)]
-        if len(parts) > 1:
+        if len(parts) > 1 and usable.keys().isdisjoint(_TEXT_INPUTS):
             return self._joined(parts, depth)
+        if parts and link.output:  # "Text String" of WAS, with an output for each
+            return (
+                self.find(parts[link.output - 1], depth)
+                if parts[link.output - 1 :]
+                else ()
+            )
         single = self._list_sided(usable, link.output)
         if single is None:
             names = (wanted.lower(), *_TEXT_INPUTS)

@@ -14,6 +14,7 @@ from imagen.adapters.backends.comfyui.links import (
     find_branches,
     find_role,
     follow,
+    is_conditioning_name,
     list_pipes,
     split_roles,
     walk_pipe,
@@ -374,11 +375,12 @@ def _find_conditioning_links(
     positive, negative = split_roles(links)
     pipes = list(list_pipes(graph, link.node))
     # ControlNetApplyAdvanced and such have an output for each role.
-    if (positive and negative) or (pipes and (positive or negative or len(links) == 1)):
+    texts = any(True for _ in list_text_inputs(graph, link.node, role))
+    bare = not texts and not any(map(is_conditioning_name, links))
+    if (positive and negative) or (pipes and (positive or negative or bare)):
         role = find_role(graph, link, role)
         names = negative if role == "negative" else positive
         return [links[name] for name in names] or pipes, role
-    texts = any(True for _ in list_text_inputs(graph, link.node, role))
     if texts and not graph.nodes[link.node].inputs.keys().isdisjoint(NEGATIVE_TEXTS):
         role = find_role(graph, link, role)  # an encoder of both texts
     named = [links[name] for name in links if "cond" in name or name in positive]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.nightly import examples
 from tests.unit.adapters.backends.comfyui.editors import Document, draw, types_of
 from tests.unit.adapters.backends.comfyui.graphs import node, stock
-from tests.unit.adapters.backends.comfyui.test_public_shapes import SHAPES
+from tests.unit.adapters.backends.comfyui.shapes import SHAPES
 
 from imagen.adapters.backends.comfyui.bindings import find_bindings
 from imagen.adapters.backends.comfyui.editor import convert_document, list_classes

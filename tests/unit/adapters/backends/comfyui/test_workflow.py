@@ -531,7 +531,10 @@ class TestHostileFiles:
             st.fixed_dictionaries(
                 {
                     "class_type": st.sampled_from(
-                        ["KSampler", "SaveImage", "ConditioningZeroOut", "Reroute"]
+                        [
+                            *("KSampler", "SaveImage", "ConditioningZeroOut"),
+                            *("Reroute", "Any Switch", "StringReplace", "LoadImage"),
+                        ]
                     ),
                     "inputs": st.dictionaries(
                         st.sampled_from(
@@ -539,7 +542,9 @@ class TestHostileFiles:
                                 *("positive", "negative", "seed", "text", "images"),
                                 *("latent_image", "width", "height", "switch"),
                                 *("on_true", "on_false", "guider", "noise", "sigmas"),
-                                *("steps", "cfg", "model", "batch_size"),
+                                *("steps", "cfg", "model", "batch_size", "pipe"),
+                                *("conditioning", "string_a", "string_b", "find"),
+                                *("string", "replace", "select", "input1", "image"),
                             ]
                         ),
                         st.integers()
