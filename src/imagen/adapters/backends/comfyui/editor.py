@@ -10,8 +10,14 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from imagen.adapters.backends.comfyui.errors import parse_choices
 from imagen.adapters.backends.comfyui.graph import EXPORT_HINT, display_name
-from imagen.adapters.backends.comfyui.node_types import NodeType, is_widget, read_spec
+from imagen.adapters.backends.comfyui.node_types import (
+    InputSpec,
+    NodeType,
+    is_widget,
+    read_spec,
+)
 from imagen.domain.errors import Misconfigured
 
 MAX_DEPTH = 100
@@ -264,14 +270,15 @@ class _Scope:
             specs = {name: specs.get(name) for name in listed}
         values, found = list(node.values), dict[str, object]()
         for name, spec in specs.items():
-            expected, options = read_spec(spec)
+            options = read_spec(spec)[1]
             if not values:
-                value = options.get("default", _first_choice(expected))
+                choices = parse_choices(spec) or [None]
+                value = options.get("default", choices[0])
                 if value is not None:
                     found[name] = value
                 continue
             found[name] = values.pop(0)
-            if name not in linked and not _fits(found[name], expected):
+            if name not in linked and not _fits(found[name], spec):
                 raise self._mismatch_error(node, name, found[name])
             controlled = options.get("control_after_generate") or "seed" in name
             if controlled and values and values[0] in _CONTROL:
@@ -402,22 +409,15 @@ def _read_link(
             return None
 
 
-def _first_choice(expected: object) -> object:
-    match expected:
-        case [first, *_]:
-            return first  # pyright: ignore[reportUnknownVariableType] - JSON
-        case _:
-            return None
-
-
-def _fits(value: object, expected: object) -> bool:
-    """Return False for a value that cannot be of the expected type."""
+def _fits(value: object, spec: InputSpec) -> bool:
+    """Return False for a value that cannot be of the type of the input."""
+    choices = parse_choices(spec)
     if value is None:
         return True
-    if isinstance(expected, list):
-        kinds = {type(choice) for choice in expected}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
-        return value in expected or not kinds or type(value) in kinds
-    match expected:
+    if choices is not None:
+        kinds = set(map(type, choices))
+        return value in choices or not kinds or type(value) in kinds
+    match read_spec(spec)[0]:
         case "INT" | "FLOAT":
             return isinstance(value, int | float) and not isinstance(value, bool)
         case "BOOLEAN":
