@@ -15,6 +15,7 @@ from imagen.adapters.backends.comfyui.graph import EXPORT_HINT, display_name
 from imagen.adapters.backends.comfyui.node_types import (
     InputSpec,
     NodeType,
+    convert_choices,
     is_widget,
     read_spec,
 )
@@ -32,6 +33,8 @@ _FROM_OUTSIDE, _TO_OUTSIDE = "-10", "-20"
 _NOTES = frozenset({"Note", "MarkdownNote"})
 _VIRTUAL = _NOTES | {"PrimitiveNode", "Reroute", "SetNode", "GetNode"}
 """Nodes that exist in the editor only."""
+
+_DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
 
 # The editor adds this value behind that of a seed.
 _CONTROL = ("fixed", "randomize", "increment", "decrement")
@@ -242,48 +245,70 @@ class _Scope:
             if slot.link is not None
             and (found := self.follow(slot.link, 0)) is not None
         }
-        inputs = self._read_widgets(node, kind, linked)
-        for name in inputs:
-            given = (str(node.id), name)
-            if given in self._given:
-                inputs[name] = self._given[given]
+        inputs: dict[str, object] = {}
+        values = node.widgets_values
+        read = self._read_named if isinstance(values, dict) else self._read_values
+        for name, value, spec in read(node, kind, linked):
+            inputs[name] = value
+            outside: object = linked.pop(name, None)
+            if isinstance(outside, _Value):
+                outside = outside.value if _fits(outside.value, spec) else None
+            given = self._given.get((str(node.id), name))
+            if outside is not None:
+                inputs[name] = outside
+            # A list of values can be out of order; the value inside is right then.
+            elif given is not None and _fits(given, spec):
+                inputs[name] = given
         for name, found in linked.items():
             inputs[name] = found.value if isinstance(found, _Value) else found
         return inputs
 
-    def _read_widgets(
+    def _read_named(
+        self, node: _Node, kind: NodeType, _: Mapping[str, object]
+    ) -> Iterator[tuple[str, object, InputSpec]]:
+        values = node.widgets_values
+        assert isinstance(values, dict)  # noqa: S101 - for mypy
+        for name, spec in kind.inputs().items():
+            if name in values and is_widget(spec):
+                yield name, values[name], spec
+
+    def _read_values(
         self, node: _Node, kind: NodeType, linked: Mapping[str, object]
-    ) -> dict[str, object]:
-        """Return the values that are edited in the node, by the name of the input."""
-        specs = {name: spec for name, spec in kind.inputs().items() if is_widget(spec)}
-        if isinstance(node.widgets_values, dict):
-            return {
-                name: node.widgets_values[name]
-                for name in specs
-                if name in node.widgets_values
-            }
-        # Inputs that depend on a choice are listed in the file only.
-        if any(
-            str(read_spec(s)[0]).startswith("COMFY_") for s in kind.inputs().values()
-        ):
-            listed = [slot.name for slot in node.slots if slot.widget]
-            specs = {name: specs.get(name) for name in listed}
-        values, found = list(node.values), dict[str, object]()
-        for name, spec in specs.items():
-            options = read_spec(spec)[1]
-            if not values:
-                choices = parse_choices(spec) or [None]
-                value = options.get("default", choices[0])
-                if value is not None:
-                    found[name] = value
+    ) -> Iterator[tuple[str, object, InputSpec]]:
+        """Yield the name, value and description of each input edited in the node."""
+        waiting = list(kind.inputs().items())
+        values = list(node.values)
+        while waiting:
+            name, spec = waiting.pop(0)
+            kind_of_input, options = read_spec(spec)
+            dynamic = kind_of_input == _DYNAMIC
+            if not (dynamic or is_widget(spec)):
                 continue
-            found[name] = values.pop(0)
-            if name not in linked and not _fits(found[name], spec):
-                raise self._mismatch_error(node, name, found[name])
+            if values:
+                value = values.pop(0)
+                free = dynamic or name in linked or _fits(value, spec)
+                if not free:
+                    raise self._mismatch_error(node, name, value)
+            else:
+                choices = [] if dynamic else parse_choices(spec)
+                value = options.get("default", choices[0] if choices else None)
+            if value is not None:
+                yield name, value, spec
+            if dynamic:  # has inputs of its own for each choice
+                waiting[:0] = self._list_dynamic(node, name, value, options)
             controlled = options.get("control_after_generate") or "seed" in name
             if controlled and values and values[0] in _CONTROL:
                 values.pop(0)
-        return found
+
+    def _list_dynamic(
+        self, node: _Node, name: str, value: object, options: Mapping[str, object]
+    ) -> list[tuple[str, InputSpec]]:
+        """Return the inputs that belong to one choice, such as `resize_type.width`."""
+        for choice in convert_choices(options):
+            if choice.key == value:
+                inputs = NodeType(input=choice.inputs).inputs()
+                return [(f"{name}.{each}", spec) for each, spec in inputs.items()]
+        raise self._mismatch_error(node, name, value)
 
     def _mismatch_error(self, node: _Node, name: str, value: object) -> Misconfigured:
         return Misconfigured(

@@ -22,6 +22,13 @@ class _Order(msgspec.Struct, frozen=True):
     optional: tuple[str, ...] = ()
 
 
+class DynamicChoice(msgspec.Struct, frozen=True):
+    """A choice of an input that has further inputs for each choice."""
+
+    key: object
+    inputs: _Inputs = _Inputs()
+
+
 class NodeType(msgspec.Struct, frozen=True):
     """A class of nodes.
 
@@ -66,6 +73,14 @@ def read_spec(spec: InputSpec) -> tuple[object, Mapping[str, object]]:
     except msgspec.ValidationError:
         return None, {}
     return (parts[0] if parts else None), options
+
+
+def convert_choices(options: Mapping[str, object]) -> tuple[DynamicChoice, ...]:
+    """Return the choices of an input that has further inputs for each choice."""
+    try:
+        return msgspec.convert(options.get("options", ()), tuple[DynamicChoice, ...])
+    except msgspec.ValidationError:
+        return ()
 
 
 def is_widget(spec: InputSpec) -> bool:

@@ -184,6 +184,32 @@ def test_a_value_that_the_file_lacks_is_the_default() -> None:
     assert inputs["sampler_name"] == "euler"
 
 
+def test_inputs_of_a_choice_are_read_with_it() -> None:
+    sides = {"required": {"width": ["INT", {}], "height": ["INT", {}]}}
+    choices = [{"key": "sides", "inputs": sides}, {"key": "factor", "inputs": {}}]
+    specs = {
+        "input": ["COMFY_MATCHTYPE_V3", {}],
+        "resize_type": ["COMFY_DYNAMICCOMBO_V3", {"options": choices}],
+        "method": ["COMBO", {"options": ["area", "lanczos"]}],
+    }
+    kind = msgspec.convert({"input": {"required": specs}}, NodeType)
+    resize = {"id": 1, "type": "Resize", "widgets_values": ["sides", 64, 48, "area"]}
+
+    api: Any = convert_document(
+        {"nodes": [resize]}, {"Resize": kind}, source="mine.json"
+    )
+
+    assert api["1"]["inputs"] == {
+        "resize_type": "sides",
+        "resize_type.width": 64,
+        "resize_type.height": 48,
+        "method": "area",
+    }
+    resize["widgets_values"] = ["gone", 64]
+    with pytest.raises(Misconfigured, match="'gone' for resize_type"):
+        convert_document({"nodes": [resize]}, {"Resize": kind}, source="mine.json")
+
+
 class TestSubgraphs:
     def wrapped(self, *, text: object = None, proxies: object = None) -> Document:
         """The stock workflow with its positive text inside of a subgraph."""
@@ -242,6 +268,9 @@ class TestSubgraphs:
         document = self.wrapped(text="a dog", proxies=[["6", "text"], ["6", "x"]])
 
         assert converted(document)["57:6"]["inputs"]["text"] == "a cat"
+
+    def test_a_value_of_another_type_is_not_taken(self) -> None:
+        assert converted(self.wrapped(text=7))["57:6"]["inputs"]["text"] == "a cat"
 
     def test_a_bypassed_one_is_passed(self) -> None:
         document = self.wrapped()
