@@ -190,11 +190,11 @@ def test_without_a_loader_images_are_not_taken(
     assert not build(from_image()).capabilities().mask
 
 
+@pytest.mark.parametrize("option", ["image", "14.image"])
 def test_an_image_cannot_be_set_twice(
-    build: Callable[[Nodes], ImageBackend], server: ComfyServer
+    option: str, build: Callable[[Nodes], ImageBackend], server: ComfyServer
 ) -> None:
-    options = {"14.image": "other.png"}
-    twice = msgspec.structs.replace(job(picture("red")), options=options)
+    twice = msgspec.structs.replace(job(picture("red")), options={option: "other.png"})
 
     with pytest.raises(InvalidRequest, match=r"14\.image is set by --image"):
         build(from_image()).generate(twice, StoppableContext())

@@ -288,8 +288,8 @@ def _bind_samplers(
         try:
             texts = {one.sampler: find(graph, one) for one in passes}
         except UnclearRole as unclear:
-            # With a prompt from the config, a negative is not needed.
-            if "prompt" not in bound:
+            # A workflow runs without a place for the negative, not for the prompt.
+            if "prompt" not in bound and not found.get("prompt"):
                 ambiguous["prompt"] = list_texts_above(graph, unclear.node)
             return
         main = [one for one in passes if one.leading] or passes[:1]

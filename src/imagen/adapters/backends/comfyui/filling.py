@@ -63,7 +63,8 @@ def fill_workflow(
     ):
         if value is not None:
             values.update(dict.fromkeys(targets, value))
-    values.update(assign_images(workflow, job))
+    images = assign_images(workflow, job)
+    values.update(images)
     for side in bindings.width:
         preset = NodeInput(side.node, PRESET)
         if PRESET_SIZE.fullmatch(str(graph.value(preset))):
@@ -74,6 +75,12 @@ def fill_workflow(
             values[target] = prefix
     for name, option in job.options.items():
         for target in find_option_inputs(workflow, name):
+            if target in images:
+                raise InvalidRequest(
+                    f"{workflow.name}: {target} is set by --image or --mask, and by"
+                    f" --set {display_name(name)}.",
+                    hint="Leave one of them out.",
+                )
             _check_value(name, option, target=target, default=graph.value(target))
             values[target] = option
     inputs = {name: dict(node.inputs) for name, node in graph.nodes.items()}

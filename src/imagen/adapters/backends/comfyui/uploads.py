@@ -11,7 +11,7 @@ import msgspec
 from imagen.adapters.backends.comfyui.graph import NodeInput
 from imagen.adapters.backends.comfyui.workflow import Workflow
 from imagen.adapters.remote.vendor import Exchange, HttpRequest
-from imagen.domain.errors import BackendError, InvalidRequest
+from imagen.domain.errors import BackendError
 from imagen.domain.job import ImageJob
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.reference import ReferenceImage
@@ -30,11 +30,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 def assign_images(workflow: Workflow, job: ImageJob) -> dict[NodeInput, object]:
-    """Return the values of the inputs for the job's images and its mask.
-
-    Raises:
-        InvalidRequest: an option sets one of these inputs as well.
-    """
+    """Return the values of the inputs for the job's images and its mask."""
     values: dict[NodeInput, object] = {
         target: f"{FOLDER}/{_name_image(image)}"
         for target, image in zip(workflow.bindings.image, job.images, strict=False)
@@ -44,12 +40,6 @@ def assign_images(workflow: Workflow, job: ImageJob) -> dict[NodeInput, object]:
         channel = NodeInput(target.node, "channel")
         if workflow.graph.value(channel) is not None:
             values[channel] = "alpha"  # LoadImageMask: transparent is repainted
-    for target in values:
-        if str(target) in job.options:
-            raise InvalidRequest(
-                f"{workflow.name}: {target} is set by --image or --mask and by --set.",
-                hint="Leave one of them out.",
-            )
     return values
 
 

@@ -651,6 +651,15 @@ class TestUnclearRoles:
 
         assert places(found(nodes), "prompt") == ["6.text"]
 
+    def test_an_unclear_negative_is_not_bound(self) -> None:
+        nodes = self.one_output_of("Unknown")
+        nodes["3"] = sampler(negative=["20", 1])
+
+        slots = found(nodes)
+
+        assert places(slots, "prompt") == ["6.text"]
+        assert not slots.negative
+
     def test_an_empty_prompt_is_not_left_for_the_negative(self) -> None:
         nodes = self.one_output_of("Unknown")
         nodes["6"] = text("")
