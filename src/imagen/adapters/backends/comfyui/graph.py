@@ -124,19 +124,6 @@ def parse_link(value: object) -> Link | None:
             return None
 
 
-def parse_graph(content: bytes, *, source: str) -> WorkflowGraph:
-    """Parse a workflow in API format and check its links.
-
-    Args:
-        content: The file.
-        source: The workflow's name or file, for messages.
-
-    Raises:
-        Misconfigured: the content is not a workflow in API format, or a link is broken.
-    """
-    return build_graph(decode_document(content, source=source), source=source)
-
-
 def decode_document(content: bytes, *, source: str) -> Mapping[str, object]:
     """Decode a workflow file, and take the workflow out of a request that wraps it.
 

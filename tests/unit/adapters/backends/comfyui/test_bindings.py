@@ -20,7 +20,7 @@ from imagen.adapters.backends.comfyui.bindings import (
     find_bindings,
 )
 from imagen.adapters.backends.comfyui.filling import fill_workflow
-from imagen.adapters.backends.comfyui.graph import parse_graph
+from imagen.adapters.backends.comfyui.graph import build_graph
 from imagen.adapters.backends.comfyui.workflow import (
     load_workflow,
     workflow_capabilities,
@@ -35,8 +35,7 @@ SQUARE = Size(512, 512)
 def found(
     nodes: Mapping[str, object], bindings: BindingOverrides | None = None
 ) -> Bindings:
-    content = json.dumps(nodes).encode()
-    return find_bindings(parse_graph(content, source="mine.json"), bindings or {})
+    return find_bindings(build_graph(nodes, source="mine.json"), bindings or {})
 
 
 def places(slots: Bindings, name: str) -> list[str]:

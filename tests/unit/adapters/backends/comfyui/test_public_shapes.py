@@ -4,20 +4,18 @@ Each workflow is either bound as its author meant it, or refused with an error t
 names the candidates. At most one in ten may be refused.
 """
 
-import json
-
 import pytest
 from tests.unit.adapters.backends.comfyui.shapes import SHAPES
 
 from imagen.adapters.backends.comfyui.bindings import find_bindings
-from imagen.adapters.backends.comfyui.graph import parse_graph
+from imagen.adapters.backends.comfyui.graph import build_graph
 from imagen.domain.errors import Misconfigured
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_each_workflow_is_bound_as_meant_or_refused(name: str) -> None:
     case = SHAPES[name]
-    graph = parse_graph(json.dumps(case.nodes).encode(), source="mine.json")
+    graph = build_graph(case.nodes, source="mine.json")
 
     if case.refused:
         with pytest.raises(Misconfigured) as caught:
