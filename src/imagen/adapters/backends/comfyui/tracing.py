@@ -221,7 +221,7 @@ def find_image_inputs(
     for name, node in graph.nodes.items():
         kind = node.class_type.lower()
         target = NodeInput(name, "image")
-        loads = "load" in kind and "image" in kind
+        loads = "load" in kind and "image" in kind and "base64" not in kind
         if name not in reached or not loads or not isinstance(graph.value(target), str):
             continue
         uses = {
