@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 from imagen.formats.container import read_facts
 from imagen.ports.adapter import BackendContext, Secrets
-from imagen.ports.backend import ImageBackend, ResumableBackend
+from imagen.ports.backend import ImageBackend, LookupBackend, ResumableBackend
 from imagen.testing.fakes import RecordingContext, StoppableContext
 
 JOB = ImageJob(number=1, prompt="a cat", size=Size(64, 64), seed=1, steps=3, timeout=60)
@@ -98,6 +100,24 @@ def files_of(backend: ImageBackend, job: ImageJob = JOB) -> list[str]:
     generated = backend.generate(job, StoppableContext())
     assert len(generated.images) == len(generated.parameters["files"])  # type: ignore[arg-type]
     return [name.rpartition("/")[2] for name in generated.parameters["files"]]  # type: ignore[attr-defined]
+
+
+def test_a_workflow_with_nan_and_infinity_runs_and_is_found(
+    build: Build, server: ComfyServer
+) -> None:
+    graph = workflow()
+    graph["sampler"]["inputs"] |= {"low": float("nan"), "high": float("inf")}
+    backend = build(graph)
+    assert isinstance(backend, LookupBackend)
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+
+    backend.generate(JOB, StoppableContext())
+
+    (sent,) = server.prompts
+    assert isnan(sent.graph["sampler"]["inputs"]["low"])
+    assert sent.graph["sampler"]["inputs"]["high"] == float("inf")
+    found = backend.find(JOB, since=since, context=StoppableContext())
+    assert list(found) == server.ran
 
 
 # Several images

@@ -86,7 +86,7 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
             UnreadableResponse: the body is not JSON, or of another shape.
         """
         try:
-            return _decode_json(self.content, kind)
+            return decode_json(self.content, kind)
         except (ValueError, RecursionError) as error:
             raise UnreadableResponse(
                 "The response is not from this API.",
@@ -420,7 +420,13 @@ class RepeatingVendor(JobVendor, Protocol):
         ...
 
 
-def _decode_json(content: bytes, kind: type[T]) -> T:
+def decode_json(content: bytes | str, kind: type[T]) -> T:
+    """Return JSON as a value of the type; NaN and Infinity are None.
+
+    Raises:
+        ValueError: it is not JSON, or of another shape.
+        RecursionError: it is nested too deeply.
+    """
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.DecodeError:

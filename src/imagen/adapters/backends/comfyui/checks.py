@@ -71,7 +71,7 @@ def decoding(name: str) -> Generator[None, None, None]:
     """Translate the error of a body that another program has sent."""
     try:
         yield
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableResponse(
             f"{name}: the response is not from a ComfyUI server.",
             hint="Check base_url.",

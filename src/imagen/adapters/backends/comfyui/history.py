@@ -14,6 +14,7 @@ from imagen.adapters.backends.comfyui.protocol import (
     Status,
     extract_files,
 )
+from imagen.adapters.remote.vendor import decode_json
 
 PromptOutcome: TypeAlias = Literal["success", "error", "interrupted"]
 
@@ -127,9 +128,9 @@ def find_queue_position(queue: bytes, prompt_id: str) -> QueuePosition | None:
     """Return the prompt's position, or None if it is not in the queue.
 
     Raises:
-        msgspec.DecodeError: the body is not a queue.
+        ValueError: the body is not a queue.
     """
-    response = msgspec.json.decode(queue, type=_Queue[_Item])
+    response = decode_json(queue, _Queue[_Item])
     running, pending = response.queue_running, response.queue_pending
     if any(item.prompt_id == prompt_id for item in running):
         return QueuePosition(running=True)
@@ -149,16 +150,16 @@ def find_prompts(
     Leaves out what imagen sent before `since`, in seconds since 1970.
 
     Raises:
-        msgspec.DecodeError: a body is not a queue or a history.
+        ValueError: a body is not a queue or a history.
     """
-    response = msgspec.json.decode(queue, type=_Queue[_QueuedPrompt])
-    entries = msgspec.json.decode(history, type=dict[str, _HistoryEntry])
+    response = decode_json(queue, _Queue[_QueuedPrompt])
+    entries = decode_json(history, dict[str, _HistoryEntry])
     prompts = [
         *response.queue_running,
         *response.queue_pending,
         *(entry.prompt for entry in entries.values() if entry.prompt),
     ]
-    # A round trip through JSON, so that tuples and numbers compare as the server's do.
+    # A round trip through JSON, so that tuples and NaN compare as the server's do.
     wanted = msgspec.json.decode(msgspec.json.encode(graph))
     matches = [
         prompt
@@ -209,7 +210,7 @@ def parse_history(history: bytes, prompt_id: str) -> PromptHistory | None:
     """Return the prompt's entry, or None if the history does not have it.
 
     Raises:
-        msgspec.DecodeError: the body is not a history.
+        ValueError: the body is not a history.
     """
-    entries = msgspec.json.decode(history, type=dict[str, PromptHistory])
+    entries = decode_json(history, dict[str, PromptHistory])
     return entries.get(prompt_id)

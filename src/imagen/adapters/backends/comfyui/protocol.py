@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from imagen.adapters.remote.vendor import decode_json
+
 # Event types of a binary message.
 _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
 _IMAGE_TYPES = {1: "image/jpeg", 2: "image/png"}
@@ -130,13 +132,13 @@ _KNOWN = {"executing", "executed", "progress"}
 def parse_message(text: str | bytes) -> Frame | None:
     """Parse a text message; None for a malformed one or an unknown type."""
     try:
-        message = msgspec.json.decode(text, type=_Envelope)
+        message = decode_json(text, _Envelope)
         if message.type == "status":
             return Status(msgspec.json.decode(message.data, type=StatusData))
         if message.type in _KNOWN or message.type.startswith("execution_"):
             data = msgspec.json.decode(message.data, type=PromptData)
             return PromptMessage(message.type, data)
-    except (msgspec.DecodeError, UnicodeError):
+    except (ValueError, RecursionError):
         pass
     return None
 

@@ -2,7 +2,6 @@ import json
 from struct import pack
 from typing import Any
 
-import msgspec
 import pytest
 
 from imagen.adapters.backends.comfyui.errors import (
@@ -15,6 +14,7 @@ from imagen.adapters.backends.comfyui.errors import (
 from imagen.adapters.backends.comfyui.history import (
     PromptState,
     QueuePosition,
+    find_prompts,
     find_queue_position,
     parse_history,
 )
@@ -22,6 +22,7 @@ from imagen.adapters.backends.comfyui.protocol import (
     ErrorData,
     Frame,
     OutputFile,
+    PromptMessage,
     Status,
     extract_files,
     parse_message,
@@ -157,6 +158,28 @@ def item(number: float, prompt_id: str) -> list[object]:
     return [number, prompt_id, {"1": {"class_type": "X"}}, {}, ["9"]]
 
 
+def test_numbers_that_json_does_not_have_hide_no_prompt() -> None:
+    graph = {"1": {"class_type": "X", "inputs": {"x": float("nan")}}}
+    queued = [[0, "a", graph, {}, []], [1, "b", graph, {}, []]]
+    queue = json.dumps({"queue_running": queued[:1], "queue_pending": queued[1:]})
+    finished = json.dumps({"c": {"prompt": [2, "c", graph, {}, []]}})
+
+    found = find_prompts(queue.encode(), finished.encode(), graph, since=0)
+
+    assert found == ("a", "b", "c")
+    assert find_queue_position(queue.encode(), "b") == QueuePosition(False, ahead=1)
+    assert parse_history(finished.encode(), "c") is not None
+
+
+def test_numbers_that_json_does_not_have_hide_no_message() -> None:
+    data = {"prompt_id": MINE, "current_inputs": {"x": [float("inf")]}}
+
+    read = parse_message(json.dumps({"type": "execution_error", "data": data}))
+
+    assert isinstance(read, PromptMessage)
+    assert read.data.prompt_id == MINE
+
+
 def test_finds_a_prompt_in_the_queue() -> None:
     queue = json.dumps(
         {
@@ -172,7 +195,7 @@ def test_finds_a_prompt_in_the_queue() -> None:
 
 
 def test_a_page_is_no_queue() -> None:
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(ValueError, match="Expecting value"):
         find_queue_position(b"<html>", MINE)
 
 
