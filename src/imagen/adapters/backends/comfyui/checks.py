@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import msgspec
 
 from imagen.adapters.backends.comfyui.errors import join_choices, parse_choices
+from imagen.adapters.backends.comfyui.node_types import fetch_node_types
 from imagen.adapters.backends.comfyui.workflow import (
     RequiredFile,
     Workflow,
@@ -16,7 +17,6 @@ from imagen.adapters.remote.vendor import (
     Exchange,
     HttpRequest,
     UnreadableResponse,
-    quote_segment,
 )
 from imagen.ports.backend import Readiness
 
@@ -27,15 +27,6 @@ class _System(msgspec.Struct, frozen=True):
 
 class _Stats(msgspec.Struct, frozen=True):
     system: _System
-
-
-class _NodeInputs(msgspec.Struct, frozen=True):
-    required: Mapping[str, object] = {}
-    optional: Mapping[str, object] = {}
-
-
-class _NodeInfo(msgspec.Struct, frozen=True):
-    input: _NodeInputs = _NodeInputs()
 
 
 def check_server(name: str) -> Exchange[str | Checks]:
@@ -50,16 +41,15 @@ def check_workflow(workflow: Workflow) -> Exchange[str | Checks]:
     """Return a result for each class of nodes, and for each model file."""
     results: list[Readiness] = []
     files = list_required_files(workflow)
-    # One class at a time: all of them are 507 kB (0.3.64).
-    for kind in sorted({node.class_type for node in workflow.graph.nodes.values()}):
-        response = yield HttpRequest(path=f"object_info/{quote_segment(kind)}")
-        # The server answers `{}` with status 200 for an unknown class.
-        found = response.json(dict[str, _NodeInfo]).get(kind)
+    kinds = sorted({node.class_type for node in workflow.graph.nodes.values()})
+    types = yield from fetch_node_types(kinds)
+    for kind in kinds:
+        found = types.get(kind)
         note = "" if found else "unknown on the server; install it, or update ComfyUI"
         ready = found is not None
         results.append(Readiness(name=f"node {kind}", ready=ready, note=note))
         if found is not None:
-            inputs = {**found.input.optional, **found.input.required}
+            inputs = found.inputs()
             results += [
                 _check_file(file, inputs) for file in files if file.class_type == kind
             ]
