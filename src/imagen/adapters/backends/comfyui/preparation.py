@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from imagen.adapters.backends.comfyui.editor import convert_document, list_classes
 from imagen.adapters.backends.comfyui.errors import join_choices, parse_choices
 from imagen.adapters.backends.comfyui.filling import find_option_inputs
 from imagen.adapters.backends.comfyui.node_types import (
@@ -28,6 +27,11 @@ def convert_workflow(editor: EditorWorkflow) -> Exchange[Workflow]:
     Raises:
         Misconfigured: it cannot be converted, or not be used.
     """
+    from imagen.adapters.backends.comfyui.editor import (  # noqa: PLC0415 - rare
+        convert_document,
+        list_classes,
+    )
+
     classes = list_classes(editor.document, source=editor.source)
     types = yield from fetch_node_types(classes)
     api = convert_document(editor.document, types, source=editor.source)
