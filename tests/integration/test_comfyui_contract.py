@@ -1,8 +1,11 @@
 """ComfyUI keeps every promise of a backend: one's own server, and a guarded one."""
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 
 import pytest
+from tests.integration.comfyui.drawing import draw_stock
 from tests.integration.comfyui.server import ComfyServer
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
@@ -32,8 +35,12 @@ class ComfyContract(BackendContract):
         return None
 
     @pytest.fixture
+    def workflow(self) -> str:
+        return "sd15"
+
+    @pytest.fixture
     def opened(
-        self, servers: list[ComfyServer], key: str | None
+        self, servers: list[ComfyServer], key: str | None, workflow: str
     ) -> Iterator[Callable[..., ImageBackend]]:
         built: list[ImageBackend] = []
 
@@ -42,7 +49,7 @@ class ComfyContract(BackendContract):
             servers.append(server)
             if trouble:
                 server.trouble(**trouble)
-            built.append(_build(server, key))
+            built.append(_build(server, key, workflow))
             return built[-1]
 
         yield open_one
@@ -137,9 +144,21 @@ class TestGuardedServer(ComfyContract):
         return KEY
 
 
-def _build(server: ComfyServer, key: str | None) -> ImageBackend:
+# Converted with the types of the server's nodes, before the first use.
+@pytest.mark.nightly
+class TestWorkflowOfTheEditor(TestGuardedServer):
+    @pytest.fixture
+    def workflow(self, tmp_path: Path) -> str:
+        file = tmp_path / "drawn.json"
+        file.write_text(json.dumps(draw_stock()))
+        return str(file)
+
+
+def _build(server: ComfyServer, key: str | None, workflow: str) -> ImageBackend:
     options = ComfyOptions(
-        base_url=server.url, workflow="sd15", api_key_env="COMFY_KEY" if key else None
+        base_url=server.url,
+        workflow=workflow,
+        api_key_env="COMFY_KEY" if key else None,
     )
     secrets = Secrets({"api_key_env": key} if key else {})
     return create(

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.integration.comfyui.nodes import MODELS, object_info
+from tests.integration.comfyui.drawing import CHECKPOINT, draw_stock
 from tests.integration.comfyui.server import ComfyServer
-from tests.unit.adapters.backends.comfyui.editors import Document, draw
-from tests.unit.adapters.backends.comfyui.graphs import node, stock
+from tests.unit.adapters.backends.comfyui.editors import Document
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
-from imagen.adapters.backends.comfyui.node_types import NodeType
 from imagen.adapters.system.clock import SystemClock
 from imagen.cli.app import main
-from imagen.domain.errors import Misconfigured, Unavailable
+from imagen.domain.errors import InvalidRequest, Misconfigured, Unavailable
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 from imagen.ports.adapter import BackendContext, Secrets
@@ -30,7 +28,6 @@ from imagen.ports.backend import (
 )
 from imagen.testing.fakes import StoppableContext
 
-CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 JOB = ImageJob(number=1, prompt="a dog", size=Size(64, 64), seed=9, timeout=60)
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -43,13 +40,7 @@ def server() -> Iterator[ComfyServer]:
 
 @pytest.fixture
 def document() -> Document:
-    """What the editor saves: widgets in the order of the server, links as numbers."""
-    types = msgspec.convert(object_info(MODELS), dict[str, NodeType])
-    nodes = stock(
-        n4=node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
-        n5=node("EmptyLatentImage", width=64, height=96, batch_size=1),
-    )
-    return draw(nodes, types)
+    return draw_stock()
 
 
 @pytest.fixture
@@ -86,6 +77,20 @@ def test_it_is_converted_before_the_plan_and_submitted(
     assert sent["6"]["inputs"] == {"text": "a dog", "clip": ["4", 1]}
     assert sent["3"]["inputs"]["seed"] == 9
     assert sent["3"]["inputs"]["sampler_name"] == "euler"
+
+
+def test_a_model_that_the_server_lacks_is_refused_with_its_files(
+    build: Callable[[Document, str], ImageBackend],
+    server: ComfyServer,
+    document: Document,
+) -> None:
+    backend = build(document, server.url)
+    assert isinstance(backend, PerModelBackend)
+
+    assert backend.capabilities_of(CHECKPOINT, StoppableContext()).model == CHECKPOINT
+    with pytest.raises(InvalidRequest, match=r"^model: 'v1-5' is not") as caught:
+        backend.capabilities_of("v1-5", StoppableContext())
+    assert CHECKPOINT in caught.value.hint
 
 
 def test_a_job_of_another_process_needs_no_plan_before(

@@ -1,9 +1,10 @@
 """The free requests before a job is submitted: conversion, checks, and uploads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from imagen.adapters.backends.comfyui.errors import join_choices, parse_choices
 from imagen.adapters.backends.comfyui.filling import find_option_inputs
+from imagen.adapters.backends.comfyui.graph import NodeInput
 from imagen.adapters.backends.comfyui.node_types import (
     InputSpec,
     fetch_node_types,
@@ -48,16 +49,37 @@ def prepare_job(workflow: Workflow, job: ImageJob) -> Exchange[None]:
     yield from upload_images(workflow, job)
 
 
+def check_model(workflow: Workflow, model: str) -> Exchange[None]:
+    """Yield a request, and check that the server has a model file; "" is accepted.
+
+    Raises:
+        InvalidRequest: it does not have the file.
+    """
+    targets = workflow.bindings.model if model else ()
+    yield from _check_values(workflow, [("model", model, each) for each in targets])
+
+
 def _check_options(workflow: Workflow, options: Mapping[str, object]) -> Exchange[None]:
     targets = [
-        (name, workflow.graph.nodes[target.node].class_type, target.input)
-        for name in options
+        (name, value, target)
+        for name, value in options.items()
         for target in find_option_inputs(workflow, name)
     ]
-    types = yield from fetch_node_types(kind for _, kind, _ in targets)
-    for name, kind, key in targets:
-        if kind in types:
-            _check_value(name, options[name], types[kind].inputs().get(key))
+    yield from _check_values(workflow, targets)
+
+
+def _check_values(
+    workflow: Workflow, values: Sequence[tuple[str, object, NodeInput]]
+) -> Exchange[None]:
+    """Check values, each with the name for messages and the input that takes it."""
+    nodes = workflow.graph.nodes
+    types = yield from fetch_node_types(
+        nodes[target.node].class_type for _, _, target in values
+    )
+    for name, value, target in values:
+        found = types.get(nodes[target.node].class_type)
+        if found is not None:
+            _check_value(name, value, found.inputs().get(target.input))
 
 
 def _check_value(name: str, value: object, spec: InputSpec) -> None:

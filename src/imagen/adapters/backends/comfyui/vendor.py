@@ -28,7 +28,11 @@ from imagen.adapters.backends.comfyui.history import (
     find_queue_position,
     parse_history,
 )
-from imagen.adapters.backends.comfyui.preparation import convert_workflow, prepare_job
+from imagen.adapters.backends.comfyui.preparation import (
+    check_model,
+    convert_workflow,
+    prepare_job,
+)
 from imagen.adapters.backends.comfyui.progress import PromptProgress
 from imagen.adapters.backends.comfyui.protocol import (
     PREVIEW_REQUEST,
@@ -488,4 +492,5 @@ class EditorComfyUI(ComfyUI):
     def look_up_model(self, model: str) -> Exchange[Capabilities]:
         """Return what a job may choose in the converted workflow."""
         yield from self._load()
+        yield from check_model(self._workflow, model)
         return self._describe_workflow()
