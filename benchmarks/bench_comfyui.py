@@ -132,12 +132,14 @@ def _graph() -> str:
     import json
 
     from imagen.adapters.backends.comfyui.filling import fill_workflow
-    from imagen.adapters.backends.comfyui.workflow import load_workflow
+    from imagen.adapters.backends.comfyui.workflow import Workflow, open_workflow
     from imagen.domain.job import ImageJob
     from imagen.domain.size import Size
 
     job = ImageJob(number=1, prompt="a fox", size=Size(512, 512), steps=4, timeout=60)
-    return json.dumps(fill_workflow(load_workflow("sd15"), job, prefix="raw"))
+    workflow = open_workflow("sd15")
+    assert isinstance(workflow, Workflow)
+    return json.dumps(fill_workflow(workflow, job, prefix="raw"))
 
 
 def _time_processes(

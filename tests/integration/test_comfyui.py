@@ -19,11 +19,11 @@ from tests.integration.comfyui.server import (
     ComfyServer,
 )
 from tests.nightly import examples, some_by_day
+from tests.unit.adapters.backends.comfyui.graphs import load_workflow
 
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
 from imagen.adapters.backends.comfyui.filling import fill_workflow
 from imagen.adapters.backends.comfyui.vendor import ComfyUI
-from imagen.adapters.backends.comfyui.workflow import load_workflow
 from imagen.adapters.remote.backend import remote_backend
 from imagen.adapters.remote.cancellation import CANCEL_POLL_INTERVAL
 from imagen.adapters.remote.requests import CANCEL_TIMEOUT

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from tests.integration.comfyui.png import ANIMATION
 from tests.integration.comfyui.server import ComfyServer
+from tests.unit.adapters.backends.comfyui.graphs import load_workflow
 
 import imagen
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
 from imagen.adapters.backends.comfyui.filling import fill_workflow
-from imagen.adapters.backends.comfyui.workflow import load_workflow
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import BackendError, Misconfigured
 from imagen.domain.job import ImageJob

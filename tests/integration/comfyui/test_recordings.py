@@ -36,11 +36,12 @@ from tests.integration.comfyui.graph import check
 from tests.integration.comfyui.nodes import MODELS, object_info
 from tests.integration.comfyui.png import size_of
 from tests.integration.comfyui.server import ComfyServer
+from tests.unit.adapters.backends.comfyui.graphs import load_workflow
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from imagen.adapters.backends.comfyui.filling import fill_workflow
-from imagen.adapters.backends.comfyui.workflow import BUILT_IN, load_workflow
+from imagen.adapters.backends.comfyui.workflow import BUILT_IN
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 

@@ -13,7 +13,6 @@ from imagen.adapters.backends.comfyui.bindings import (
     resolve_input,
 )
 from imagen.adapters.backends.comfyui.graph import (
-    EXPORT_HINT,
     MAX_BYTES,
     MAX_NAME_LENGTH,
     NodeInput,
@@ -99,13 +98,13 @@ class EditorWorkflow(msgspec.Struct, frozen=True, kw_only=True):
     bindings: BindingOverrides = {}
 
 
-def load_workflow(
+def open_workflow(
     name_or_path: str,
     *,
     files: Mapping[str, str] | None = None,
     bindings: BindingOverrides | None = None,
-) -> Workflow:
-    """Read a built-in workflow, or one from a file in ComfyUI's API format.
+) -> Workflow | EditorWorkflow:
+    """Read a built-in workflow, or one from a file in API or the editor's format.
 
     Args:
         name_or_path: One of `BUILT_IN`, or a path.
@@ -117,22 +116,6 @@ def load_workflow(
         Misconfigured: the workflow does not exist or is invalid, or a file or binding
             does not fit it.
     """
-    found = open_workflow(name_or_path, files=files, bindings=bindings)
-    if isinstance(found, EditorWorkflow):
-        raise Misconfigured(
-            f"{found.source} is in the format of ComfyUI's editor, not in API format.",
-            hint=EXPORT_HINT,
-        )
-    return found
-
-
-def open_workflow(
-    name_or_path: str,
-    *,
-    files: Mapping[str, str] | None = None,
-    bindings: BindingOverrides | None = None,
-) -> Workflow | EditorWorkflow:
-    """Read a workflow as `load_workflow` does, or one in the editor's format."""
     content = _read_built_in(name_or_path) or _read_file(name_or_path)
     built_in = name_or_path in BUILT_IN
     source = (
@@ -157,7 +140,7 @@ def build_workflow(found: EditorWorkflow, document: Mapping[str, object]) -> Wor
     """Return the workflow with its nodes in API format.
 
     Raises:
-        Misconfigured: see `load_workflow`.
+        Misconfigured: see `open_workflow`.
     """
     graph = _replace_files(build_graph(document, source=found.source), found.files)
     bindings = find_bindings(graph, found.bindings)

@@ -2,8 +2,23 @@
 
 from typing import TypeAlias
 
+from imagen.adapters.backends.comfyui.bindings import BindingOverrides
+from imagen.adapters.backends.comfyui.workflow import Workflow, open_workflow
+
 Node: TypeAlias = dict[str, object]
 Nodes: TypeAlias = dict[str, Node]
+
+
+def load_workflow(
+    name_or_path: str,
+    *,
+    files: dict[str, str] | None = None,
+    bindings: BindingOverrides | None = None,
+) -> Workflow:
+    """Read a workflow that is not in the editor's format."""
+    found = open_workflow(name_or_path, files=files, bindings=bindings)
+    assert isinstance(found, Workflow)
+    return found
 
 
 def node(class_type: str, title: str = "", /, **inputs: object) -> Node:

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.adapters.backends.comfyui.graphs import (
     Nodes,
     guided,
+    load_workflow,
     node,
     sampler,
     stock,
@@ -22,7 +23,6 @@ from imagen.adapters.backends.comfyui.bindings import (
 from imagen.adapters.backends.comfyui.filling import fill_workflow
 from imagen.adapters.backends.comfyui.graph import build_graph
 from imagen.adapters.backends.comfyui.workflow import (
-    load_workflow,
     workflow_capabilities,
 )
 from imagen.domain.errors import Misconfigured
