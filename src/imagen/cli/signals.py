@@ -41,7 +41,9 @@ class StopSignals:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # from signal()
+            # The same signal again must not kill the process while it exits.
+            if self.exit_code != 128 + number:
+                signal.signal(number, handler)  # type: ignore[arg-type]  # from signal()
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         now = self._clock.monotonic()
