@@ -118,7 +118,8 @@ def test_a_signal_that_comes_twice_at_once_stops_the_job_on_the_server(
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
 
-    assert process.returncode == 143
+    # Python itself removes the handlers when it ends: a shell shows 143 for both.
+    assert process.returncode in {143, -signal.SIGTERM}
     server.wait_until(lambda: server.prompts[-1].state == "interrupted")
 
 
