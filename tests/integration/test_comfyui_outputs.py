@@ -213,16 +213,37 @@ def test_a_sent_image_that_comes_late_is_waited_for(
     assert build(sends()).generate(JOB, StoppableContext()).images
 
 
-@pytest.mark.parametrize("key", [None, "k-1"])
+@pytest.mark.parametrize(("key", "sent"), [(None, 2), ("k-1", 1)])
 def test_a_sent_image_that_was_lost_is_called_lost(
-    build: Build, server: ComfyServer, key: str | None
+    build: Build, server: ComfyServer, key: str | None, sent: int
 ) -> None:
     server.trouble(drops_socket="abort", deaf_after_reconnect=True)
 
     with pytest.raises(BackendError, match="its image is lost: SaveImageWebsocket"):
         build(sends(), key=key).generate(JOB, StoppableContext())
 
-    assert server.count("POST", "/prompt") == 1
+    assert server.count("POST", "/prompt") == sent
+
+
+def test_a_sent_image_that_was_lost_is_made_again_where_it_is_free(
+    build: Build, server: ComfyServer
+) -> None:
+    server.trouble(drops_socket="abort", deaf_after_reconnect=True, times=1)
+
+    assert build(sends()).generate(JOB, StoppableContext()).images
+
+
+def test_a_sent_image_that_was_lost_is_missing_beside_a_stored_one(
+    build: Build, server: ComfyServer
+) -> None:
+    server.trouble(drops_socket="abort", deaf_after_reconnect=True)
+    graph = workflow(send=node("SaveImageWebsocket", images=["decode", 0]))
+    backend = build(graph, key="k-1", bindings={"output": ["save", "send"]})
+
+    generated = backend.generate(JOB, StoppableContext())
+
+    assert len(generated.images) == 1
+    assert "its image is lost" in generated.deleted[1]
 
 
 def test_a_sent_image_cannot_be_resumed(build: Build) -> None:

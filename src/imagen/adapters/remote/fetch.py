@@ -139,6 +139,8 @@ class FileDownloader:
             raise OutputDeleted(error.message, hint=error.hint) from error
 
     def _fetch(self, output: JobOutput, stopped: Event) -> bytes:
+        if output.lost:
+            raise OutputDeleted(output.lost)
         if output.content is not None:
             return output.content
         if output.url[:5].lower() == "data:":

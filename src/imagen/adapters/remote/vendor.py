@@ -105,6 +105,7 @@ class JobOutput(msgspec.Struct, frozen=True, kw_only=True):
         kept_until: Time at which the vendor deletes the file; None if unknown.
         deleted_with: Statuses with which the vendor says that it has deleted the file;
             without them, such as 404, the file is downloaded again later.
+        lost: Why the file can never be had; "" if it can.
     """
 
     url: str = ""
@@ -112,6 +113,7 @@ class JobOutput(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     kept_until: datetime | None = None
     deleted_with: frozenset[int] = frozenset()
+    lost: str = ""
 
 
 class JobRunning(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from copy import copy
 from datetime import datetime
+from itertools import chain
 from urllib.parse import urlencode
 
 import msgspec
@@ -206,7 +207,7 @@ class ComfyUI:
         return found
 
     def repeat(self) -> "Exchange[ComfyUI]":
-        """Return the vendor file for a job whose files were deleted.
+        """Return the vendor file for a job whose files were deleted, or not received.
 
         The server answers an unchanged node from its cache, with the name of the old
         file (observed on 0.3.64). Another prefix, or no cache, makes it again.
@@ -383,58 +384,68 @@ class ComfyUI:
         if sent and not state.finished and self._late_polls < MAX_LATE_POLLS:
             self._late_polls += 1
             return JobRunning(note="receiving")
-        images = [image for node in sent for image in self._images.get(node, ())]
-        files = self._list_files()
-        if not any(state.files.get(node) or node in self._images for node in wanted):
-            return JobFailed(error=self._no_image_error(sent))
-        return self._succeed(images, files)
+        if not (sent or any(state.files.get(node) for node in wanted)):
+            return JobFailed(error=self._no_image_error())
+        return self._succeed()
 
-    def _list_files(self) -> list[OutputFile]:
-        """Return the files of the requested nodes, and then of the others."""
-        files, wanted = self._state.files, self._workflow.bindings.output
-        others = sorted(files.keys() - {*wanted}, key=list(files).index)
-        # A preview node stores temporary files, which are seldom meant to be kept.
-        return [file for node in wanted for file in files.get(node, ())] + [
-            file
-            for node in others
-            for file in files[node]
-            if self._extras and file.type == "output"
+    def _list_sent(self, node: str) -> list[JobOutput]:
+        """Return the images that a node has sent over the WebSocket."""
+        lost = (
+            f"{self.name} finished the job, but its image is lost: {SOCKET_CLASS} sends"
+            " an image once over the WebSocket, and the connection was lost. SaveImage"
+            " keeps it on the server."
+        )
+        images = self._images.get(node, ())
+        seed = self._job.seed
+        return [JobOutput(content=image, seed=seed) for image in images] or [
+            JobOutput(lost=lost)
         ]
 
-    def _succeed(self, images: list[bytes], files: list[OutputFile]) -> JobSucceeded:
-        job = self._job
-        names = (
-            "/".join(filter(None, (f.type, f.subfolder, f.filename))) for f in files
-        )
+    def _list_files(self, node: str) -> list[JobOutput]:
+        """Return the files that a node has saved."""
+        return [
+            JobOutput(
+                url=f"view?{urlencode(msgspec.structs.asdict(file))}",
+                seed=self._job.seed,
+                deleted_with=frozenset({_NOT_FOUND} if self._free else ()),
+            )
+            for file in self._select_files(node)
+        ]
+
+    def _select_files(self, node: str) -> list[OutputFile]:
+        # A node that only shows images stores temporary files.
+        files, wanted = self._state.files.get(node, ()), self._workflow.bindings.output
+        return [file for file in files if node in wanted or file.type == "output"]
+
+    def _succeed(self) -> JobSucceeded:
+        """Return the images of the requested nodes, and then of the others."""
+        job, wanted = self._job, self._workflow.bindings.output
+        others = [node for node in self._state.files if node not in wanted]
+        nodes = [*wanted, *(others if self._extras else ())]
+        outputs = [
+            self._list_sent(node) if self._is_sent(node) else self._list_files(node)
+            for node in nodes
+        ]
         return JobSucceeded(
-            outputs=(
-                *(JobOutput(content=image, seed=job.seed) for image in images),
-                *(
-                    JobOutput(
-                        url=f"view?{urlencode(msgspec.structs.asdict(file))}",
-                        seed=job.seed,
-                        deleted_with=frozenset({_NOT_FOUND} if self._free else ()),
-                    )
-                    for file in files
-                ),
-            ),
+            outputs=tuple(chain.from_iterable(outputs)),
             model=job.model or workflow_capabilities(self._workflow).model,
             steps=self._workflow.steps if job.steps is None else job.steps,
             cost=FREE if self._free else Cost(),
-            parameters={"workflow": self._workflow.name, "files": list(names)},
+            parameters={
+                "workflow": self._workflow.name,
+                "files": [
+                    "/".join(filter(None, (file.type, file.subfolder, file.filename)))
+                    for node in nodes
+                    for file in self._select_files(node)
+                ],
+            },
         )
 
     def _is_sent(self, node: str) -> bool:
         entry = self._workflow.graph.nodes.get(node)
         return entry is not None and entry.class_type == SOCKET_CLASS
 
-    def _no_image_error(self, sent: list[str]) -> BackendError:
-        if sent:
-            return BackendError(
-                f"{self.name} finished the job, but its image is lost: {SOCKET_CLASS}"
-                " sends an image once over the WebSocket, and the connection was lost.",
-                hint="Use SaveImage instead: the server keeps what it saves.",
-            )
+    def _no_image_error(self) -> BackendError:
         nodes = (
             display_node_name(self._graph, node)
             for node in self._workflow.bindings.output
