@@ -34,12 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words.add_argument("--kills", type=int, default=200)
     words.add_argument("--seed", type=int, default=None)
     given = words.parse_args(argv)
-    if given.smoke:
-        given.kills = 4
     verdicts = Verdicts(smoke=given.smoke)
     dice, kills, number = random.Random(given.seed), 0, 0
     kinds = ("generate", "generate --key", "sweep")
-    while kills < given.kills:
+    while number < len(kinds) if given.smoke else kills < given.kills:
         kind = kinds[number % len(kinds)]
         number += 1
         images = 4 if given.smoke else 20 if kind.startswith("generate") else 30
@@ -75,7 +73,7 @@ def repeat_until_done(
             if kills and kind != "generate" and dice.random() < 0.5:
                 processes.append(user.start(*command))
             try:
-                processes[0].wait(dice.uniform(0.1, 4))
+                processes[0].wait(dice.uniform(0.1, 0.4 + images * 0.1))
             except subprocess.TimeoutExpired:
                 for each in processes:
                     each.kill()

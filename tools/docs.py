@@ -55,7 +55,7 @@ def exit_codes_page() -> str:
     lines += [
         "",
         f"The first Ctrl-C cancels the job (at most 3 s, exit {INTERRUPTED}), the",
-        "second exits at once.",
+        "second exits at once; the same signal within half a second counts as one.",
         "",
         "## Error codes",
         "",

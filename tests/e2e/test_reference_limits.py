@@ -82,11 +82,11 @@ def test_a_file_at_the_limit_is_sent(customer: Customer, here: Path) -> None:
 def test_a_mask_above_the_limit_of_pillow_is_sent(
     customer: Customer, here: Path
 ) -> None:
-    (here / "mask.png").write_bytes(png(16_000))
-    (here / "small.png").write_bytes(small("PNG"))
+    for name in ("image.png", "mask.png"):
+        (here / name).write_bytes(png(16_000))
 
     made = customer.generate(
-        *("--model", MODEL, "--image", "small.png", "--mask", "mask.png")
+        *("--model", MODEL, "--image", "image.png", "--mask", "mask.png")
     )
 
     assert made.code == 0, made.err

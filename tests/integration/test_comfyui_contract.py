@@ -1,166 +1,129 @@
 """ComfyUI keeps every promise of a backend: one's own server, and a guarded one."""
 
+import asyncio
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.forwarding import ForwardingStub
 from tests.integration.comfyui.drawing import draw_stock
 from tests.integration.comfyui.server import ComfyServer
 
-from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
-from imagen.adapters.system.clock import SystemClock
-from imagen.ports.adapter import BackendContext, Secrets
+from imagen.adapters.backends.comfyui.adapter import adapter
 from imagen.ports.backend import ImageBackend
-from imagen.testing import BackendContract
+from imagen.testing import HttpBackendContract, RecordedRequest, Stub
+from imagen.testing.contracts.http_stage import Build
+from imagen.testing.proxy import RecordingProxy
 
 KEY = "comfy-canary-5b21"
 
-Open = Callable[..., ImageBackend]
+DRAWN: list[Path] = []
+"""The file of the workflow in the format of the editor."""
 
 
-@pytest.fixture
-def servers() -> Iterator[list[ComfyServer]]:
-    started: list[ComfyServer] = []
-    yield started
-    for server in started:
-        server.stop()
+@pytest.fixture(scope="module", autouse=True)
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> None:
+    DRAWN[:] = [tmp_path_factory.mktemp("editor") / "drawn.json"]
+    DRAWN[0].write_text(json.dumps(draw_stock()))
 
 
-class ComfyContract(BackendContract):
-    """What is staged alike for both."""
+class ComfyStub(ForwardingStub):
+    """A simulator of its own, which takes any key."""
 
-    @pytest.fixture
-    def key(self) -> str | None:
-        return None
+    def __init__(self, server: ComfyServer) -> None:
+        self.server = server
+        super().__init__(server.url, {})
 
-    @pytest.fixture
-    def workflow(self) -> str:
-        return "sd15"
+    def close(self) -> None:
+        super().close()
+        self.server.stop()
 
-    @pytest.fixture
-    def opened(
-        self, servers: list[ComfyServer], key: str | None, workflow: str
-    ) -> Iterator[Callable[..., ImageBackend]]:
-        built: list[ImageBackend] = []
+    @property
+    def pictures(self) -> list[bytes]:
+        return [path.read_bytes() for path in self.server.folder.glob("output/*.png")]
 
-        def open_one(*, trouble: Mapping[str, object] | None = None) -> ImageBackend:
-            server = ComfyServer(token=key).start()
-            servers.append(server)
-            if trouble:
-                server.trouble(**trouble)
-            built.append(_build(server, key, workflow))
-            return built[-1]
+    @pictures.setter
+    def pictures(self, value: list[bytes]) -> None:
+        """Ignore the value: the simulator has the pictures."""
 
-        yield open_one
-        for backend in built:
-            backend.close()
 
-    @pytest.fixture
-    def backend(self, opened: Open) -> ImageBackend:
-        return opened()
+class ComfyContract(HttpBackendContract):
+    """What is the same for both."""
 
-    @pytest.fixture
-    def nonsense(self) -> Mapping[str, object]:
-        return {"cfg": "much"}
+    adapter = adapter
+    may_cost = False
+    refuses_with = frozenset({503})
+    deleted_with = frozenset({404})
+    parameters = {
+        "cfg": 5.5,
+        "denoise": 0.75,
+        "sampler": "dpmpp_2m",
+        "scheduler": "karras",
+    }
+    invalid_options = {"cfg": "much"}
+    moderation = {}
+    failure = {}
+    doubled = None
+    secrets = {}
 
-    @pytest.fixture
-    def sent_images(
-        self, servers: list[ComfyServer]
-    ) -> Callable[[], Collection[bytes]]:
-        return lambda: {
-            path.read_bytes() for path in servers[0].folder.glob("output/*.png")
-        }
+    server: ComfyServer | None = None
 
-    @pytest.fixture
-    def refusing_backend(
-        self, opened: Open, servers: list[ComfyServer]
-    ) -> ImageBackend:
-        backend = opened()
-        servers[-1].models["checkpoints"] = ["another.safetensors"]
-        return backend
+    @pytest.fixture(autouse=True)
+    def simulator(self) -> Iterator[None]:
+        # Started before the test, so that its files and threads are not of the backend.
+        with ComfyServer() as self.server:
+            # One thread for files, which runs before the test counts the threads.
+            self.server._loop.set_default_executor(ThreadPoolExecutor(1))
+            warm = asyncio.to_thread(int)
+            asyncio.run_coroutine_threadsafe(warm, self.server._loop).result(30)
+            yield
 
-    @pytest.fixture
-    def throttled_backend(self, opened: Open) -> ImageBackend:
-        return opened(trouble={"refuses_with": 429, "times": 1})
+    def make_stub(self) -> Stub:
+        server, self.server = self.server, None
+        return ComfyStub(server or ComfyServer().start())
 
-    @pytest.fixture
-    def unavailable_backend(self, opened: Open) -> ImageBackend:
-        return opened(trouble={"refuses_with": 503, "times": 1})
+    def options(self, url: str) -> Mapping[str, object]:
+        return {"base_url": url, "workflow": "sd15"}
 
-    @pytest.fixture
-    def unauthorized_backend(
-        self, opened: Open, servers: list[ComfyServer]
-    ) -> ImageBackend:
-        backend = opened()
-        servers[-1].token = "another"
-        return backend
+    def is_submit(self, request: RecordedRequest) -> bool:
+        return request.method == "POST" and request.path.endswith("/prompt")
+
+    def is_cancel(self, request: RecordedRequest) -> bool:
+        ends = ("/interrupt", "/queue")
+        return request.method == "POST" and request.path.endswith(ends)
 
     @pytest.fixture
-    def creditless_backend(self, opened: Open) -> ImageBackend:
-        return opened(trouble={"refuses_with": 402, "times": 1})
+    def unknown_reference(self) -> str:
+        pytest.skip("a ComfyUI server has no accounts: a job that it lacks is gone")
 
     @pytest.fixture
-    def failing_backend(self, opened: Open) -> ImageBackend:
-        return opened(trouble={"fails": "mat1 and mat2 shapes cannot be multiplied"})
+    def refusing_backend(self, build: Build, proxy: RecordingProxy) -> ImageBackend:
+        proxy.stub.server.models["checkpoints"] = ["another.safetensors"]
+        return build(proxy.url)
 
     @pytest.fixture
-    def vanishing_backend(self, opened: Open) -> ImageBackend:
-        return opened(trouble={"restarts": 3600.0, "at_step": 1})
-
-    @pytest.fixture
-    def slow_backend(self, opened: Open) -> ImageBackend:
-        return opened(trouble={"pauses": True})
-
-    @pytest.fixture
-    def cancelled_remotely(self, servers: list[ComfyServer]) -> Callable[[], bool]:
-        return lambda: (
-            [prompt.state for prompt in servers[-1].prompts]
-            in (
-                ["interrupted"],
-                ["deleted"],
-            )
-        )
-
-    @pytest.fixture
-    def jobs_created(self, servers: list[ComfyServer]) -> Callable[[], int]:
-        return lambda: len(servers[-1].prompts)
+    def failing_backend(self, build: Build, proxy: RecordingProxy) -> ImageBackend:
+        proxy.stub.server.trouble(fails="mat1 and mat2 shapes cannot be multiplied")
+        return build(proxy.url)
 
 
-# A server without a key differs in two things only: its jobs are free, and a lost one
-# is submitted again. test_comfyui.py checks both.
-@pytest.mark.nightly
 class TestOwnServer(ComfyContract):
     pass
 
 
+@pytest.mark.nightly
 class TestGuardedServer(ComfyContract):
-    @pytest.fixture
-    def key(self) -> str | None:
-        return KEY
+    may_cost = True
+    secrets = {"api_key_env": KEY}
 
-    @pytest.fixture
-    def secret(self) -> str:
-        return KEY
+    def options(self, url: str) -> Mapping[str, object]:
+        return {**super().options(url), "api_key_env": "COMFY_KEY"}
 
 
 # Converted with the types of the server's nodes, before the first use.
 @pytest.mark.nightly
 class TestWorkflowOfTheEditor(TestGuardedServer):
-    @pytest.fixture
-    def workflow(self, tmp_path: Path) -> str:
-        file = tmp_path / "drawn.json"
-        file.write_text(json.dumps(draw_stock()))
-        return str(file)
-
-
-def _build(server: ComfyServer, key: str | None, workflow: str) -> ImageBackend:
-    options = ComfyOptions(
-        base_url=server.url,
-        workflow=workflow,
-        api_key_env="COMFY_KEY" if key else None,
-    )
-    secrets = Secrets({"api_key_env": key} if key else {})
-    return create(
-        options, BackendContext(name="comfy", clock=SystemClock(), secrets=secrets)
-    )
+    def options(self, url: str) -> Mapping[str, object]:
+        return {**super().options(url), "workflow": str(DRAWN[0])}

@@ -27,7 +27,11 @@ def test_its_path_is_printed_and_the_exit_code_is_4(
     out = Output()
 
     result = run_generation(
-        lambda _: iter([image]), out, None, print_image=out.print_image, deliver=None
+        lambda _: iter([image]),
+        out,
+        None,
+        print_image=out.print_image,
+        deliver=lambda _: None,
     )
 
     printed = capsys.readouterr()
