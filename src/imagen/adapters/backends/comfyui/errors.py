@@ -222,3 +222,22 @@ def _truncate(text: str) -> str:
     if len(text) <= _MAX_VALUE_LENGTH:
         return text
     return text[: _MAX_VALUE_LENGTH - 3] + "..."
+
+
+def build_lost_error(name: str) -> BackendError:
+    """Return the error of a prompt that is neither queued nor finished."""
+    return BackendError(
+        f"{name} no longer has the job: it was restarted, its history was"
+        " cleared, or another client deleted it from the queue."
+    )
+
+
+def build_no_image_error(
+    name: str, graph: ApiWorkflow, outputs: Iterable[str]
+) -> BackendError:
+    """Return the error of a prompt that finished without a requested image."""
+    nodes = (display_node_name(graph, node) for node in outputs)
+    return BackendError(
+        f"{name} finished the job without an image from {', '.join(nodes)}.",
+        hint="The workflow must end in SaveImage or PreviewImage.",
+    )

@@ -14,7 +14,8 @@ from imagen.adapters.backends.comfyui.checks import (
     decoding,
 )
 from imagen.adapters.backends.comfyui.errors import (
-    display_node_name,
+    build_lost_error,
+    build_no_image_error,
     explain_failure,
     explain_node_errors,
     explain_refusal,
@@ -353,20 +354,13 @@ class ComfyUI:
             return JobRunning(note=f"queued{ahead}")
         entry = yield from self._read_history(reference)
         if entry is None and self._state.outcome is None:
-            return JobFailed(error=self._lost_error(), lost=True)
+            return JobFailed(error=build_lost_error(self.name), lost=True)
         return self._read_end(entry)
 
     def _read_history(self, reference: str) -> Exchange[PromptHistory | None]:
         response = yield HttpRequest(path=f"history/{quote_segment(reference)}")
         with decoding(self.name):
             return parse_history(response.content, reference)
-
-    def _lost_error(self) -> BackendError:
-        """Return the error of a prompt that is neither queued nor finished."""
-        return BackendError(
-            f"{self.name} no longer has the job: it was restarted, its history was"
-            " cleared, or another client deleted it from the queue."
-        )
 
     def _read_end(self, entry: PromptHistory | None) -> JobStatus:
         """Return the result, from the history or else from the messages."""
@@ -385,7 +379,11 @@ class ComfyUI:
             self._late_polls += 1
             return JobRunning(note="receiving")
         if not (sent or any(state.files.get(node) for node in wanted)):
-            return JobFailed(error=self._no_image_error())
+            return JobFailed(
+                error=build_no_image_error(
+                    self.name, self._graph, self._workflow.bindings.output
+                )
+            )
         return self._succeed()
 
     def _list_sent(self, node: str) -> list[JobOutput]:
@@ -444,16 +442,6 @@ class ComfyUI:
     def _is_sent(self, node: str) -> bool:
         entry = self._workflow.graph.nodes.get(node)
         return entry is not None and entry.class_type == SOCKET_CLASS
-
-    def _no_image_error(self) -> BackendError:
-        nodes = (
-            display_node_name(self._graph, node)
-            for node in self._workflow.bindings.output
-        )
-        return BackendError(
-            f"{self.name} finished the job without an image from {', '.join(nodes)}.",
-            hint="The workflow must end in SaveImage or PreviewImage.",
-        )
 
     def cancel(self, reference: str) -> Exchange[None]:
         """Delete a prompt from the queue, and interrupt it if it runs."""
