@@ -121,7 +121,7 @@ class User:
         return subprocess.Popen(
             [IMAGEN, *words],
             env=self.env,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
 
@@ -131,7 +131,8 @@ class User:
             process.wait(after)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-        code = process.wait()
+        process.communicate()
+        code = process.returncode
         return "killed" if code == -signal.SIGKILL else f"exit {code}"
 
     def count_images(self) -> dict[str, int]:

@@ -3,7 +3,8 @@
     python -m benchmarks.drill_once --kills 200
 
 `generate --count`, the same with `--key`, and `sweep` are killed by SIGKILL, and the
-same command is repeated until it is done; some repetitions run twice at the same time.
+same command is repeated until it has printed all paths; some repetitions run twice at
+the same time.
 At the end the vendor was paid for exactly the images of the plan, each is stored once,
 and the journal has nothing open. Ten identical commands at once, without a key, make
 ten images.
@@ -73,15 +74,19 @@ def repeat_until_done(
             if kills and kind != "generate" and dice.random() < 0.5:
                 processes.append(user.start(*command))
             try:
-                processes[0].wait(dice.uniform(0.1, 0.4 + images * 0.1))
+                # Longer each time: to look a lost job up takes some seconds.
+                longest = (0.4 + images * 0.1) * (1 + kills / 4)
+                processes[0].wait(dice.uniform(0.1, longest))
             except subprocess.TimeoutExpired:
                 for each in processes:
                     each.kill()
-            codes = [each.wait() for each in processes]
+            printed = [len(each.communicate()[0].splitlines()) for each in processes]
+            codes = [each.returncode for each in processes]
             kills += sum(code < 0 for code in codes)
             if any(code > 0 for code in codes):
                 return kills, f"exit codes {codes}"
-            if 0 in codes:
+            # One that has printed every path was killed when it was done already.
+            if 0 in codes or images in printed:
                 break
         for each in range(2 if kind == "generate --key" else 0):
             done = user.run(*command)
@@ -99,7 +104,9 @@ def run_at_once(folder: Path) -> bool:
     with ReplicateServer(seconds=0.1) as server:
         user = User(folder, server)
         processes = [user.start(*_words(user, "generate", 1)) for _ in range(AT_ONCE)]
-        codes = {each.wait() for each in processes}
+        for each in processes:
+            each.communicate()
+        codes = {each.returncode for each in processes}
         found = set(user.count_images().values())
         return (codes, server.paid, found) == ({0}, AT_ONCE, {AT_ONCE})
 
