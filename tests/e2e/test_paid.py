@@ -213,7 +213,7 @@ def test_each_of_several_equal_commands_finds_a_job_at_once(
     assert_stored_once_each(customer, server, count=3)
 
 
-@pytest.mark.parametrize("accepted", [8, 5])
+@pytest.mark.parametrize("accepted", [8, pytest.param(5, marks=pytest.mark.nightly)])
 def test_several_equal_commands_are_finished_by_several_that_resume(
     customer: Customer, server: ReplicateServer, accepted: int
 ) -> None:

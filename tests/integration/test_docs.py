@@ -250,7 +250,10 @@ def test_the_guide_quotes_the_examples() -> None:
         assert body.rstrip() in (ROOT / block_name(name)).read_text("utf-8")
 
 
-@pytest.mark.parametrize("package", ["imagen-crayon", "imagen-square"])
+@pytest.mark.parametrize(
+    "package",
+    [pytest.param("imagen-crayon", marks=pytest.mark.nightly), "imagen-square"],
+)
 def test_the_commands_of_the_guide_prove_a_package(
     guide_packages: Path, guide_python: Path, package: str
 ) -> None:

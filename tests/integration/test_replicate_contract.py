@@ -93,6 +93,7 @@ class TestKnownModel(ReplicateContract):
     invalid_options = {"go_fast": "perhaps"}
 
 
+@pytest.mark.nightly
 class TestCommunityModel(ReplicateContract):
     model = SKETCH
     parameters = {"guidance_scale": 3.5}
