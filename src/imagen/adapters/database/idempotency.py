@@ -17,6 +17,7 @@ from imagen.adapters.database.schema import (
 )
 from imagen.domain.call import Call
 from imagen.domain.idempotency import (
+    UNKEYED_COMMANDS,
     KeyAnswered,
     KeyClaimed,
     KeyConflict,
@@ -73,7 +74,7 @@ class SqliteRequestKeys:
         """
         document = _encode(calls)
         owner = self._process_lock.acquire()
-        with self._database.writing(durable=True) as connection:
+        with self._database.writing(durable=_must_sync(key)) as connection:
             # Looked up inside the write transaction: of several processes that claim a
             # key at the same time, exactly one inserts it.
             row = connection.execute(_SELECT, _columns(key)).fetchone()
@@ -117,7 +118,7 @@ class SqliteRequestKeys:
 
     def release(self, key: RequestKey) -> None:
         """Delete the record: certainly nothing was made, so a client may try again."""
-        with self._database.writing(durable=True) as connection:
+        with self._database.writing(durable=_must_sync(key)) as connection:
             connection.execute(
                 "DELETE FROM requests WHERE caller = ? AND key = ?", _columns(key)
             )
@@ -184,6 +185,13 @@ class SqliteRequestKeys:
             billed=images is not None,
             images=images or 0,
         )
+
+
+def _must_sync(key: RequestKey) -> bool:
+    # The journal syncs the same file before a call is sent, and so the claim of its
+    # command with it. A command that is forgotten a moment too late is returned, not
+    # paid again.
+    return key.caller != UNKEYED_COMMANDS
 
 
 def _encode(calls: Sequence[Call]) -> str:
