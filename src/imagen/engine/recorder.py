@@ -176,8 +176,7 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
         """Warn that the call is not recorded, unless the user was warned before."""
         if not self.has_warned:
             self.has_warned = True
-            words = " ".join(filter(None, (error.message, error.hint)))
-            self.listen(events.Warned(message=f"not recorded: {words}"))
+            self.listen(events.Warned(message=f"not recorded: {error.explanation}"))
 
 
 @contextmanager
