@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.call import Call, CallClosed
+from imagen.domain.call import Call, CallClosed, OpenCall
 from imagen.domain.command import CONTINUED_FOR, Command
 from imagen.domain.errors import (
     BackendError,
@@ -325,8 +325,9 @@ class _Run:
         )
         for number, (image_id, call) in sorted(left.made.items()):
             yield self._note(earlier.load(image_id, number=number, call=call))
+        known = {each.call.id: each for each in once.journal.list_open()}
         for call in left.open:
-            for outcome in self._resume(call):
+            for outcome in self._resume(call, known.get(call.id)):
                 yield self._note(outcome)
         if left.unsent:
             once.keys.record_calls(self._key, self._calls)
@@ -337,10 +338,10 @@ class _Run:
             for outcome in self._work.run(left.unsent, self._cancellation):
                 yield self._note(outcome)
 
-    def _resume(self, call: Call) -> Iterator[Outcome]:
+    def _resume(self, call: Call, known: OpenCall | None) -> Iterator[Outcome]:
         """Finish a call that was sent, and yield the result of each image."""
         once, earlier = self._once, self._once.build_earlier()
-        while (result := self._resume_now(call)) is not None and result.live:
+        while (result := self._resume_now(known)) is not None and result.live:
             # Another process resumes the call.
             if once.clock.wait(self._cancellation.event, _POLL_INTERVAL):
                 break
@@ -356,11 +357,11 @@ class _Run:
             else:
                 yield FailedImage(number=number, error=_describe_open(call, result))
 
-    def _resume_now(self, call: Call) -> "ResumeResult | None":
+    def _resume_now(self, found: OpenCall | None) -> "ResumeResult | None":
         """Return the result of resuming a call; None if it is closed, or cancelled."""
         once = self._once
-        found = [e for e in once.journal.list_open() if e.call.id == call.id]
-        return next(once.build_resume().outcomes(found, self._cancellation), None)
+        calls = [] if found is None else [found]
+        return next(once.build_resume().outcomes(calls, self._cancellation), None)
 
     def _note(self, outcome: Outcome) -> Outcome:
         self._outcomes[outcome.number] = outcome

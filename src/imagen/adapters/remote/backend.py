@@ -114,7 +114,7 @@ class _RemoteBackend:
             except Cancelled:
                 raise
             except ImagenError as error:
-                note = " ".join(filter(None, (error.message, error.hint)))
+                note = error.explanation
                 results.append(Readiness(name=name, ready=False, note=note))
                 break
             if isinstance(found, str):
