@@ -28,6 +28,8 @@ backends:
       concurrency: 4}}
 """
 AT_ONCE = 10
+KILLS_A_COMMAND = 12
+"""After so many kills a command runs to its end, so that a slow machine gets there."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         number += 1
         images = 4 if given.smoke else 20 if kind.startswith("generate") else 30
         with tempfile.TemporaryDirectory() as folder:
-            made, problem = repeat_until_done(Path(folder), kind, images, dice)
+            most = 2 if given.smoke else KILLS_A_COMMAND
+            made, problem = repeat_until_done(Path(folder), kind, images, dice, most)
         kills += made
         print(f"{kind} of {images}: killed {made} times{problem and ': '}{problem}")
         if problem:
@@ -60,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def repeat_until_done(
-    folder: Path, kind: str, images: int, dice: random.Random
+    folder: Path, kind: str, images: int, dice: random.Random, most: int
 ) -> tuple[int, str]:
     """Kill and repeat one command; return the number of kills, and what is wrong."""
     with ReplicateServer(seconds=0.1) as server:
@@ -76,7 +79,8 @@ def repeat_until_done(
             try:
                 # Longer each time: to look a lost job up takes some seconds.
                 longest = (0.4 + images * 0.1) * (1 + kills / 4)
-                processes[0].wait(dice.uniform(0.1, longest))
+                longest = dice.uniform(0.1, longest)
+                processes[0].wait(longest if kills < most else None)
             except subprocess.TimeoutExpired:
                 for each in processes:
                     each.kill()

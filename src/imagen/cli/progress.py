@@ -51,7 +51,8 @@ class ProgressBar(Progress):
         match event:
             case events.Planned(images=images):
                 self._images = images
-            case events.Started(number=number):
+            # Calls of several commands that are resumed may share a number, and a bar.
+            case events.Started(number=number) if number not in self._bars:
                 self._bars[number] = self.add_task(
                     f"image {number} of {self._images}"
                     if self._images > 1

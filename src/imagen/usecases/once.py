@@ -1,6 +1,6 @@
 """Run a command once: a repeated command continues the interrupted one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -326,9 +326,8 @@ class _Run:
         for number, (image_id, call) in sorted(left.made.items()):
             yield self._note(earlier.load(image_id, number=number, call=call))
         known = {each.call.id: each for each in once.journal.list_open()}
-        for call in left.open:
-            for outcome in self._resume(call, known.get(call.id)):
-                yield self._note(outcome)
+        for outcome in self._resume(left.open, known):
+            yield self._note(outcome)
         if left.unsent:
             once.keys.record_calls(self._key, self._calls)
             for call in left.unsent:
@@ -338,14 +337,25 @@ class _Run:
             for outcome in self._work.run(left.unsent, self._cancellation):
                 yield self._note(outcome)
 
-    def _resume(self, call: Call, known: OpenCall | None) -> Iterator[Outcome]:
-        """Finish a call that was sent, and yield the result of each image."""
-        once, earlier = self._once, self._once.build_earlier()
-        while (result := self._resume_now(known)) is not None and result.live:
-            # Another process resumes the call.
-            if once.clock.wait(self._cancellation.event, _POLL_INTERVAL):
+    def _resume(
+        self, calls: Sequence[Call], known: Mapping[str, OpenCall]
+    ) -> Iterator[Outcome]:
+        """Finish calls that were sent, and yield the result of each image."""
+        once = self._once
+        left = {call.id: call for call in calls}
+        while found := [known[call_id] for call_id in left if call_id in known]:
+            for result in once.build_resume().outcomes(found, self._cancellation):
+                if not result.live:
+                    yield from self._load(left.pop(result.call_id), result)
+            # Another process resumes those that are left.
+            if not left or once.clock.wait(self._cancellation.event, _POLL_INTERVAL):
                 break
-        found: dict[int, Outcome] = {}
+        for call in left.values():
+            yield from self._load(call, None)
+
+    def _load(self, call: Call, result: "ResumeResult | None") -> Iterator[Outcome]:
+        """Yield the images of a call; `result` is None if it was not resumed."""
+        earlier, found = self._once.build_earlier(), dict[int, Outcome]()
         if result is not None:
             found |= {each.number: each for each in result.failed}
             found |= {each.number: each for each in result.stored}
@@ -356,12 +366,6 @@ class _Run:
                 yield earlier.load(image_id, number=number, call=call)
             else:
                 yield FailedImage(number=number, error=_describe_open(call, result))
-
-    def _resume_now(self, found: OpenCall | None) -> "ResumeResult | None":
-        """Return the result of resuming a call; None if it is closed, or cancelled."""
-        once = self._once
-        calls = [] if found is None else [found]
-        return next(once.build_resume().outcomes(calls, self._cancellation), None)
 
     def _note(self, outcome: Outcome) -> Outcome:
         self._outcomes[outcome.number] = outcome

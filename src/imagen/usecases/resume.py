@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
@@ -23,6 +24,10 @@ from imagen.engine.thread_pool import run_tasks
 from imagen.ports.backend import ImageBackend, ResumableBackend
 from imagen.ports.clock import Clock
 from imagen.ports.journal import Journal
+
+LOOKUPS_AT_ONCE = 8
+"""How many lost jobs are looked up at the same time: one that the vendor does not list
+takes more than seven seconds."""
 
 
 class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +53,9 @@ class ResumeResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.closed and not self.failed and self.error is None
 
 
+Task: TypeAlias = Callable[[], ResumeResult | None]
+
+
 class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
     """Finishes open calls, at no cost.
 
@@ -69,14 +77,19 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
     def outcomes(
         self, calls: Sequence[OpenCall], cancellation: Cancellation
     ) -> Iterator[ResumeResult]:
-        """Finish the calls, one after the other, and yield each result.
+        """Finish the calls, and yield each result.
 
-        A call that fails does not stop the others. After a cancellation, calls that
-        were not started yield nothing.
+        Jobs whose id is known are fetched one after the other, so that a cancellation
+        cancels one of them. A call that fails does not stop the others. After a
+        cancellation, calls that were not started yield nothing.
         """
-        tasks = [partial(self._try_run, call, cancellation) for call in calls]
+        known, lost = list[Task](), list[Task]()
+        for call in calls:
+            tasks = lost if call.state == "sent" and not call.reference else known
+            tasks.append(partial(self._try_run, call, cancellation))
+        groups = [(known, 1), (lost, LOOKUPS_AT_ONCE)]
         with closing(
-            run_tasks([(tasks, 1)], cancellation=cancellation, clock=self.clock)
+            run_tasks(groups, cancellation=cancellation, clock=self.clock)
         ) as results:
             for result in results:
                 if result is not None:

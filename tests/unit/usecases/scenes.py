@@ -142,7 +142,7 @@ class PaidScene:
     def resume(
         self, journal: SqliteJournal, calls: Sequence[str] = ()
     ) -> list[ResumeResult]:
-        """Finish the calls, or every open call, in another process."""
+        """Finish the calls in this order, or every open call, in another process."""
         resume = ResumeCalls(
             journal=journal,
             records=self.records(journal),
@@ -152,10 +152,9 @@ class PaidScene:
             listen=self.heard.append,
         )
         there = {each.call.id: each for each in journal.list_open()}
-        return [
-            resume.run(there[each], cancellation=Cancellation())
-            for each in calls or there
-        ]
+        if not calls:
+            return list(resume.outcomes(list(there.values()), Cancellation()))
+        return [resume.run(there[each], cancellation=Cancellation()) for each in calls]
 
     @property
     def states(self) -> list[str]:

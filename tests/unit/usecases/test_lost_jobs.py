@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import Barrier, Lock
 
 import msgspec
 import pytest
@@ -83,6 +83,28 @@ def test_identical_calls_get_one_of_the_jobs_each() -> None:
     assert sorted(vendor.asked) == sorted(name for name, *_ in vendor.made)
     assert scene.ledger == [("ok", 50_000)] * 8
     assert len(scene.images) == 8
+
+
+def test_lost_jobs_are_looked_up_at_the_same_time() -> None:
+    together = Barrier(3)
+
+    class Vendor(ForgetfulVendor):
+        def find(
+            self, job: ImageJob, *, since: object, context: JobContext
+        ) -> tuple[str, ...]:
+            if not self.is_down:
+                together.wait(60)  # breaks if one lookup waits for another to end
+            return super().find(job, since=since, context=context)
+
+    vendor = Vendor(is_down=True)
+    scene = scene_with(vendor)
+    for seed in range(3):
+        scene.run(seed=seed)
+    vendor.is_down = False
+
+    resumed = scene.resume(scene.die())
+
+    assert [each.closed for each in resumed] == [True] * 3
 
 
 def test_identical_calls_at_the_same_time_get_one_of_the_jobs_each() -> None:
