@@ -251,7 +251,10 @@ def _read_version(file: Path) -> str:
     """Return what changes whenever the file is edited or replaced; "" for no file."""
     try:
         status = file.lstat()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        # A sidecar's name can be too long where that of its image is not.
+        if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
+            raise
         return ""
     # The time too: a new file often gets the inode number of a deleted one.
     return (

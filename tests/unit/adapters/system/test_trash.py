@@ -84,6 +84,22 @@ def test_a_name_need_not_be_utf_8(
     assert Path(entry.location).read_bytes() == CONTENT
 
 
+def test_a_name_may_be_too_long_for_a_sidecar(
+    trash: FolderTrash, tmp_path: Path
+) -> None:
+    file = tmp_path / ("x" * 251 + ".png")
+    assert trash.examine(str(file)) is None
+    file.write_bytes(CONTENT)
+
+    version = trash.examine(str(file))
+    moved = version and trash.put(str(file), version)
+
+    assert moved is not None
+    assert not file.exists()
+    assert trash.restore(moved) is not None
+    assert file.read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("what", ["folder", "pipe"])
 def test_another_thing_is_not_the_image(
     trash: FolderTrash, entry: HistoryEntry, what: str
