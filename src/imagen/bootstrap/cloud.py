@@ -1,18 +1,14 @@
-"""The use cases that need Supabase: upload, fetch, shared ledger, diagnostics."""
+"""The use cases that need Supabase: upload, shared ledger, diagnostics."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from imagen.bootstrap.output import (
-    OutputOptions,
-    build_storage,
     get_cloud_mode,
     join_missing,
-    make_absolute,
-    resolve_target,
 )
 from imagen.bootstrap.runtime import Runtime
-from imagen.domain.errors import InvalidRequest, Misconfigured
+from imagen.domain.errors import Misconfigured
 from imagen.domain.events import (
     Listener,
     Undelivered,
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
     from imagen.ports.backend import Readiness
     from imagen.ports.cloud import Cloud
     from imagen.ports.ledger import SharedLedger
-    from imagen.usecases.fetch import FetchImage
     from imagen.usecases.sync import DeliverPending, Uploader
 
 PATIENCE = 3.0
@@ -129,37 +124,6 @@ def build_sync(runtime: Runtime, *, listen: Listener) -> "DeliverPending":
     if use_case is None:
         raise _not_configured(runtime.environment)
     return use_case
-
-
-def build_fetch(
-    runtime: Runtime, *, output: OutputOptions, count: int, listen: Listener
-) -> "FetchImage":
-    """Build the use case that downloads images from the cloud.
-
-    Raises:
-        InvalidRequest: images cannot be stored there.
-        Misconfigured: Supabase is not set up, or the config has no owner_user_id.
-    """
-    from imagen.usecases.fetch import FetchImage  # noqa: PLC0415 - rare
-
-    owner, cloud = open_cloud(runtime)
-    folder, target = resolve_target(runtime, output, count=count)
-    if target.destination.name is not None and count > 1:
-        raise InvalidRequest(
-            f"{count} images cannot be stored in one file.",
-            hint="Give a folder instead.",
-        )
-    return FetchImage(
-        cloud=cloud,
-        owner=owner,
-        storage=build_storage(folder, output.stream),
-        place=target,
-        history=runtime.stores.history,
-        queue=runtime.stores.image_queue,
-        spool=runtime.stores.spool,
-        locate=make_absolute,
-        listen=isolate_listener(listen),
-    )
 
 
 def open_cloud(runtime: Runtime) -> "tuple[str, Cloud]":

@@ -12,6 +12,7 @@ from imagen.settings.environment import Environment
 if TYPE_CHECKING:
     from imagen.adapters.imaging.thumbnails import Thumbnails
     from imagen.adapters.system.trash import FolderTrash
+    from imagen.bootstrap.output import OutputOptions
     from imagen.domain.call import OutputTarget
     from imagen.domain.content_credentials import ContentCredentials
     from imagen.domain.events import Listener
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from imagen.engine.old_files import OldFiles
     from imagen.ports.files import ReadFile
     from imagen.ports.storage import Storage
+    from imagen.usecases.fetch import FetchImage
     from imagen.usecases.find import FindImage
     from imagen.usecases.strip import StripImage
     from imagen.usecases.trash import TrashImages
@@ -111,6 +113,44 @@ def build_strip(
         return build_storage(target, None), name
 
     return StripImage(find=build_find(runtime), place_of=choose_target)
+
+
+def build_fetch(
+    runtime: Runtime, *, output: "OutputOptions", count: int, listen: "Listener"
+) -> "FetchImage":
+    """Build the use case that downloads images from the cloud.
+
+    Raises:
+        InvalidRequest: images cannot be stored there.
+        Misconfigured: Supabase is not set up, or the config has no owner_user_id.
+    """
+    from imagen.bootstrap.cloud import open_cloud  # noqa: PLC0415
+    from imagen.bootstrap.output import (  # noqa: PLC0415
+        build_storage,
+        make_absolute,
+        resolve_target,
+    )
+    from imagen.domain.events import isolate_listener  # noqa: PLC0415
+    from imagen.usecases.fetch import FetchImage  # noqa: PLC0415
+
+    owner, cloud = open_cloud(runtime)
+    folder, target = resolve_target(runtime, output, count=count)
+    if target.destination.name is not None and count > 1:
+        raise InvalidRequest(
+            f"{count} images cannot be stored in one file.",
+            hint="Give a folder instead.",
+        )
+    return FetchImage(
+        cloud=cloud,
+        owner=owner,
+        storage=build_storage(folder, output.stream),
+        place=target,
+        history=runtime.stores.history,
+        queue=runtime.stores.image_queue,
+        spool=runtime.stores.spool,
+        locate=make_absolute,
+        listen=isolate_listener(listen),
+    )
 
 
 def build_trash(runtime: Runtime) -> "TrashImages":

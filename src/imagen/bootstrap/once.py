@@ -408,7 +408,7 @@ def _build_earlier(runtime: Runtime) -> "FindEarlierImages":
 
 def _fetch_copy(runtime: Runtime, image_id: str) -> "StoredImage | None":
     """Download an image from the cloud; return None if that is not set up."""
-    from imagen.bootstrap.cloud import build_fetch  # noqa: PLC0415 - rare
+    from imagen.bootstrap.library import build_fetch  # noqa: PLC0415 - rare
     from imagen.bootstrap.output import OutputOptions  # noqa: PLC0415
 
     if runtime.environment.missing_for_supabase or not runtime.settings.owner_user_id:

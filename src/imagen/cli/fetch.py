@@ -3,7 +3,7 @@
 import sys
 from contextlib import closing
 
-from imagen.bootstrap.cloud import build_fetch
+from imagen.bootstrap.library import build_fetch
 from imagen.bootstrap.output import OutputOptions
 from imagen.cli import exit_codes
 from imagen.cli.generation_flags import OutputFlag, OutputSwitch
