@@ -117,6 +117,66 @@ def test_each_image_replaces_the_file_of_its_name(
     assert (here / "x.png").read_bytes() == (here / "x-3.png").read_bytes() == b"theirs"
 
 
+def test_a_copy_replaces_a_file_and_its_sidecar(ask: Ask, here: Path) -> None:
+    ask("generate", "a fox", *SMALL, "-o", "fox.png")
+    ask("generate", "a dog", *SMALL, "-o", "x.png")
+    dog = (here / "x.png").read_bytes()
+
+    copied = ask("strip", "fox.png", "-o", "x.png")
+
+    (moved,) = ask("trash", "list", "--json").objects
+    assert (moved["path"], moved["prompt"]) == (str(here / "x.png"), "a dog")
+    assert (copied.out, copied.err) == (
+        "x.png\n",
+        f"imagen: {here / 'x.png'} was moved to the trash; "
+        f"`imagen trash restore {moved['id']}` restores it.\n",
+    )
+    assert not (here / "x.png.json").exists()
+    repeated = ask("strip", "fox.png", "-o", "x.png")
+    assert (repeated.out, repeated.err) == ("x.png\n", "")
+    (here / "x.png").unlink()
+    assert ask("trash", "restore", "last").code == 0
+    assert (here / "x.png").read_bytes() == dog
+    assert (here / "x.png.json").exists()
+
+
+SHEET = ["x-sheet.html", "x-sheet.png"]
+
+
+def test_a_sheet_replaces_one_that_differs(ask: Ask, here: Path) -> None:
+    for name in SHEET:
+        (here / name).write_bytes(b"theirs")
+    words = ("sweep", "a dog", *SMALL, "--seed", "1,2", "-o", "x.png", "--key", "k")
+
+    made = ask(*words)
+
+    moved = ask("trash", "list", "--json").objects
+    assert sorted(each["path"] for each in moved) == [str(here / n) for n in SHEET]
+    assert {each["bytes"] for each in moved} == {len(b"theirs")}
+    assert made.err.count("was moved to the trash") == 2
+    assert made.err.splitlines()[-1] == "imagen: sheet: x-sheet.html"
+    assert (here / "x-sheet.html").read_text("utf-8").count("<img") == 2
+    repeated = ask(*words)
+    assert (repeated.code, "trash" in repeated.err) == (0, False)
+    assert len(ask("trash", "list", "--json").objects) == 2
+
+
+@pytest.mark.parametrize("name", SHEET)
+def test_a_sheet_that_has_no_place_is_exit_2_before_anything_is_sent(
+    customer: Customer, server: ReplicateServer, name: str
+) -> None:
+    (customer.images / name).mkdir()
+    place = ("-o", str(customer.images / "x.webp"))
+    words = ("sweep", *PAID[1:], "--seed", "1,2", *place)
+
+    refused = customer.run(*words)
+
+    assert refused.code == 2
+    assert f"{customer.images / name} exists, and would be replaced." in refused.err
+    assert server.created == 0
+    assert customer.run(*words, "--no-sheet").code == 0
+
+
 def test_the_python_api_replaces_files_likewise(ask: Ask, old: Path) -> None:
     heard: list[events.Event] = []
 

@@ -250,7 +250,7 @@ class Studio:
                 outcomes.append(outcome)
                 if sheet is not None:
                     sheet.add(outcome)
-        saved = None if sheet is None or sheet.is_empty else sheet.save()
+            saved = None if sheet is None or sheet.is_empty else sheet.save()
         return Sweep(
             self._finish(build_report(outcomes), parameters),
             [cell.values for cell in planned.plan.cells],

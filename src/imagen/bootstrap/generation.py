@@ -177,20 +177,27 @@ def build_sweep(
 
 
 def build_contact_sheet(use_case: "SweepImages", plan: "SweepPlan") -> "ContactSheet":
-    """Build what collects the contact sheet of a sweep, stored beside its images."""
+    """Build what collects the contact sheet of a sweep, stored beside its images.
+
+    Raises:
+        InvalidRequest: an existing file of its name cannot be moved to the trash.
+    """
     from imagen.adapters.imaging.sheet_renderer import (  # noqa: PLC0415 - costs Pillow
         PillowSheetRenderer,
     )
     from imagen.usecases.contact_sheet import ContactSheet  # noqa: PLC0415
 
     store = next(iter(use_case.makers.values())).store
-    return ContactSheet(
+    sheet = ContactSheet(
         plan=plan,
         renderer=PillowSheetRenderer(),
         storage=store.storage,
         destination=store.place.destination,
         link=partial(_link_from_page, Path(store.place.folder)),
+        old_files=store.old_files,
     )
+    sheet.check_place()
+    return sheet
 
 
 def build_rerun(runtime: Runtime, *, pipes: bool = True) -> "PrepareRerun":
@@ -257,7 +264,7 @@ def _build_old_files(
         return None
     from imagen.bootstrap.library import build_old_files  # noqa: PLC0415 - only for -o
 
-    return build_old_files(runtime, target, listen=listen)
+    return build_old_files(runtime, target.folder, listen=listen)
 
 
 def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:

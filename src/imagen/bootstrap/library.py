@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from imagen.adapters.imaging.thumbnails import Thumbnails
     from imagen.adapters.system.trash import FolderTrash
     from imagen.bootstrap.output import OutputOptions
-    from imagen.domain.call import OutputTarget
     from imagen.domain.content_credentials import ContentCredentials
     from imagen.domain.events import Listener
     from imagen.domain.history import HistoryEntry
@@ -80,7 +79,11 @@ def inspect_image(runtime: Runtime, name: str) -> "Inspection":
 
 
 def build_strip(
-    runtime: Runtime, *, output: str | None = None, stream: BinaryIO | None = None
+    runtime: Runtime,
+    *,
+    output: str | None = None,
+    stream: BinaryIO | None = None,
+    listen: "Listener",
 ) -> "StripImage":
     """Build the use case that writes copies without metadata.
 
@@ -90,6 +93,7 @@ def build_strip(
     from imagen.bootstrap.output import (  # noqa: PLC0415
         STDOUT,
         build_storage,
+        make_absolute,
         split_output_path,
     )
     from imagen.usecases.strip import StripImage  # noqa: PLC0415
@@ -112,7 +116,12 @@ def build_strip(
             )
         return build_storage(target, None), name
 
-    return StripImage(find=build_find(runtime), place_of=choose_target)
+    old_files = None
+    if folder is not None and name is not None and output != STDOUT:
+        old_files = build_old_files(runtime, make_absolute(folder), listen=listen)
+    return StripImage(
+        find=build_find(runtime), place_of=choose_target, old_files=old_files
+    )
 
 
 def build_fetch(
@@ -140,6 +149,9 @@ def build_fetch(
             f"{count} images cannot be stored in one file.",
             hint="Give a folder instead.",
         )
+    listener, old_files = isolate_listener(listen), None
+    if target.destination.name is not None:
+        old_files = build_old_files(runtime, target.folder, listen=listener)
     return FetchImage(
         cloud=cloud,
         owner=owner,
@@ -149,7 +161,8 @@ def build_fetch(
         queue=runtime.stores.image_queue,
         spool=runtime.stores.spool,
         locate=make_absolute,
-        listen=isolate_listener(listen),
+        old_files=old_files,
+        listen=listener,
     )
 
 
@@ -164,10 +177,8 @@ def build_trash(runtime: Runtime) -> "TrashImages":
     )
 
 
-def build_old_files(
-    runtime: Runtime, target: "OutputTarget", *, listen: "Listener"
-) -> "OldFiles":
-    """Build what moves the files at the places of new images to the trash."""
+def build_old_files(runtime: Runtime, folder: str, *, listen: "Listener") -> "OldFiles":
+    """Build what moves the files at the places of new ones in a folder to the trash."""
     from imagen.engine.old_files import OldFiles  # noqa: PLC0415 - only for --output
 
     def find_entry(location: str) -> "HistoryEntry | None":
@@ -177,7 +188,7 @@ def build_old_files(
         return entry if is_here else None
 
     return OldFiles(
-        folder=target.folder,
+        folder=folder,
         trash=_build_folder_trash(runtime),
         history=runtime.stores.history,
         spool=runtime.stores.spool,

@@ -36,8 +36,8 @@ def fetch(
     Args:
         ids: Ids, unique prefixes of ids, or `last`; `imagen history --cloud` lists
             them.
-        output: A file, a folder, or - for the bytes on stdout. [default: named by the
-            config's template]
+        output: A file (an existing one goes to the trash), a folder, or - for the bytes
+            on stdout. [default: named by the config's template]
         no_sidecar: Write no .json file beside the image.
     """
     if not ids:

@@ -105,8 +105,9 @@ class SweepOutputFlags(OutputFlags):
     """The same flags for a sweep, whose images do not fit into one file or pipe.
 
     Attributes:
-        output: A folder, or a file name that gets a number for each image. [default:
-            named by the config's template]
+        output: A folder, or a file name that gets a number for each image; existing
+            files of these names go to the trash. [default: named by the config's
+            template]
     """
 
     output: OutputFlag = None

@@ -34,13 +34,15 @@ def strip(
 
     Args:
         image: A path, an id, a unique prefix of an id, or `last`.
-        output: A file, which is replaced; a folder; or - for stdout. [default:
-            `x-stripped.png` beside `x.png`, or the next free name]
+        output: A file (an existing one goes to the trash), a folder, or - for stdout.
+            [default: `x-stripped.png` beside `x.png`, or the next free name]
     """
-    where = check_output(output)
+    where, out = check_output(output), Output()
     with Runtime(process_environment()) as runtime:
-        use_case = build_strip(runtime, output=where, stream=sys.stdout.buffer)
+        use_case = build_strip(
+            runtime, output=where, stream=sys.stdout.buffer, listen=out.on_event
+        )
         location = use_case.run(str(image))
     if where != STDOUT:
-        Output().print_path(location)
+        out.print_path(location)
     return exit_codes.DONE

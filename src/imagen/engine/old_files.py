@@ -1,4 +1,4 @@
-"""Move the files that new images replace to the trash."""
+"""Move the files that new ones replace to the trash."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -21,13 +21,13 @@ from imagen.ports.trash import Trash
 
 
 class OldFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """The files at the places of new images, which are named by the user.
+    """The files at the places of new ones, which are named by the user.
 
-    They are examined before the first call is sent, and moved only when a new image is
-    about to be stored: if that never happens, they are where they were.
+    Those of images are examined before the first call is sent, and moved only when a
+    new file is about to be stored: if that never happens, they are where they were.
 
     Attributes:
-        folder: Absolute path of the folder of the new images.
+        folder: Absolute path of the folder of the new files.
         find_entry: Returns the history entry of the image at a location, if any.
     """
 
@@ -49,19 +49,25 @@ class OldFiles(msgspec.Struct, frozen=True, kw_only=True):
             name = call.target.destination.named(
                 number=number, count=call.plan.request.count
             )
-            if name is None:
-                continue
-            location = self._locate(name)
-            try:
-                version = self.trash.examine(location)
-            except StorageError as error:
-                raise InvalidRequest(
-                    f"{location} exists, and would be replaced. {error.message}",
-                    hint="Choose another output path.",
-                ) from error
+            version = None if name is None else self.examine_file(name)
             if version is not None:
                 found[number] = version
         return msgspec.structs.replace(call, replaces=found)
+
+    def examine_file(self, name: str) -> FileVersion | None:
+        """Return the existing file that a new one of that name replaces, if any.
+
+        Raises:
+            InvalidRequest: it cannot be moved to the trash.
+        """
+        location = self._locate(name)
+        try:
+            return self.trash.examine(location)
+        except StorageError as error:
+            raise InvalidRequest(
+                f"{location} exists, and would be replaced. {error.message}",
+                hint="Choose another output path.",
+            ) from error
 
     @contextmanager
     def replacing(self, name: str, version: FileVersion) -> Generator[None]:

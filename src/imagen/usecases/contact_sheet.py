@@ -11,7 +11,7 @@ from imagen.domain.contact_sheet import (
     build_cell_result,
     build_sheet,
 )
-from imagen.domain.errors import NameTaken, StorageError
+from imagen.domain.errors import InvalidRequest, StorageError
 from imagen.domain.naming import (
     Destination,
     NameFacts,
@@ -20,10 +20,10 @@ from imagen.domain.naming import (
 )
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.sweep import SweepPlan
+from imagen.engine.old_files import OldFiles
+from imagen.engine.save import save_file
 from imagen.ports.contact_sheet import SheetRenderer
 from imagen.ports.storage import Storage
-
-_MAX_NAMES = 1000
 
 
 class SavedSheet(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +38,8 @@ class ContactSheet(msgspec.Struct, kw_only=True, eq=False):
 
     Attributes:
         link: Converts the location of an image to a URL relative to the page name.
+        old_files: Moves existing files to the trash if the user named the images; None
+            replaces no file.
     """
 
     plan: SweepPlan
@@ -45,7 +47,18 @@ class ContactSheet(msgspec.Struct, kw_only=True, eq=False):
     storage: Storage
     destination: Destination
     link: Callable[[str, str], str]
+    old_files: OldFiles | None = None
     cells: dict[int, CellResult] = {}
+
+    def check_place(self) -> None:
+        """Check that existing files of the sheet's names can be moved to the trash.
+
+        Raises:
+            InvalidRequest: one of them cannot.
+        """
+        if self.old_files is not None:
+            for extension in ("html", "png"):
+                self.old_files.examine_file(f"{self._stem()}.{extension}")
 
     def add(self, outcome: StoredImage | FailedImage) -> None:
         """Add the outcome of a cell."""
@@ -105,12 +118,14 @@ class ContactSheet(msgspec.Struct, kw_only=True, eq=False):
         return expand_template(template, facts).removesuffix(".png")
 
     def _save(self, name: str, content: bytes, media_type: str) -> str:
-        replace = self.destination.name is not None
-        for free, _ in zip(candidate_names(name), range(_MAX_NAMES), strict=False):
-            try:
-                return self.storage.save(
-                    free, content, media_type=media_type, replace=replace
-                )
-            except NameTaken:
-                continue
-        raise StorageError(f"No free name was found for {name}.")
+        try:
+            return save_file(
+                self.storage,
+                candidate_names(name),
+                content,
+                media_type=media_type,
+                old_files=self.old_files,
+            )
+        except InvalidRequest as error:
+            # The images exist by now, so this is not a failure of the request.
+            raise StorageError(error.message, hint=error.hint) from error

@@ -1,7 +1,6 @@
 """Download an image from the cloud, and store it with its sidecar."""
 
 from collections.abc import Callable
-from itertools import islice
 
 import msgspec
 
@@ -12,15 +11,14 @@ from imagen.domain.errors import (
     BackendError,
     InvalidRequest,
     JournalError,
-    NameTaken,
-    StorageError,
 )
 from imagen.domain.history import HistoryEntry
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.naming import NameFacts
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import Sidecar, write_sidecar
-from imagen.engine.store import MAX_NAMES_TRIED
+from imagen.engine.old_files import OldFiles
+from imagen.engine.save import save_file
 from imagen.formats.container import NotAnImage, read_facts
 from imagen.ports.cloud import Cloud
 from imagen.ports.delivery_queue import DeliveryQueue
@@ -35,6 +33,8 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         place: The file name, and whether a sidecar is stored.
         locate: Converts the location of an image to an absolute one.
+        old_files: Moves an existing file to the trash if the user named the image; None
+            replaces no file.
     """
 
     cloud: Cloud
@@ -45,6 +45,7 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
     queue: DeliveryQueue[HistoryEntry]
     spool: Spool
     locate: Callable[[str], str] = str
+    old_files: OldFiles | None = None
     listen: events.Listener = events.ignore_event
 
     def run(self, name: str) -> StoredImage:
@@ -53,7 +54,8 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
         A file that already has the same content is left as it is.
 
         Raises:
-            InvalidRequest: the name matches no image, or several.
+            InvalidRequest: the name matches no image, or several, or the existing file
+                cannot be moved to the trash.
             StorageError: the image cannot be stored.
             ImagenError: the image cannot be downloaded.
         """
@@ -100,20 +102,15 @@ class FetchImage(msgspec.Struct, frozen=True, kw_only=True):
             number=1,
             count=1,
         )
-        named = destination.name is not None
-        for name in islice(names, MAX_NAMES_TRIED):
-            try:
-                return self.storage.save(
-                    name,
-                    content,
-                    media_type=media_type,
-                    sidecar=write_sidecar(sidecar) if self.place.sidecar else None,
-                    replace=named,
-                    again=not named,
-                )
-            except NameTaken:
-                continue
-        raise StorageError(f"No free name was found after {MAX_NAMES_TRIED} tries.")
+        return save_file(
+            self.storage,
+            names,
+            content,
+            media_type=media_type,
+            sidecar=write_sidecar(sidecar) if self.place.sidecar else None,
+            again=True,
+            old_files=self.old_files,
+        )
 
     def _add_to_history(self, image: StoredImage) -> None:
         entry = HistoryEntry(

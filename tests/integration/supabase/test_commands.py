@@ -195,6 +195,21 @@ def test_a_file_that_is_never_converted_has_its_copy_byte_for_byte(
     assert path.read_bytes() == content
 
 
+def test_a_fetched_image_replaces_a_file_by_way_of_the_trash(drawn: Machine) -> None:
+    another = drawn.another("another")
+    place = another.folder / "x.png"
+    place.write_bytes(b"theirs")
+
+    fetched = [another.run("fetch", "last", "-o", "x.png") for _ in range(2)]
+
+    assert [each.out for each in fetched] == ["x.png\n"] * 2
+    assert place.read_bytes() == (drawn.folder / "hen.png").read_bytes()
+    [moved] = another.run("trash", "list", "--json").objects
+    assert (moved["path"], moved["bytes"]) == (str(place), len(b"theirs"))
+    assert moved["id"] in fetched[0].err
+    assert fetched[1].err == ""
+
+
 def test_what_is_fetched_twice_is_there_once(drawn: Machine) -> None:
     another = drawn.another("another")
 
