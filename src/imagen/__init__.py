@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imagen.domain.errors import InvalidRequest as InvalidRequest
     from imagen.domain.errors import JournalError as JournalError
     from imagen.domain.errors import Misconfigured as Misconfigured
+    from imagen.domain.errors import NotAsRequested as NotAsRequested
     from imagen.domain.errors import OutOfCredit as OutOfCredit
     from imagen.domain.errors import OverBudget as OverBudget
     from imagen.domain.errors import Refused as Refused
@@ -48,9 +49,9 @@ _NAMES = {
     "imagen.api.results": "Image Images Sweep",
     "imagen.api.studio": "Studio",
     "imagen.domain.errors": "BackendError Cancelled ImagenError InvalidRequest"
-    " JournalError Misconfigured OutOfCredit OverBudget Refused SomeImagesFailed"
-    " StorageError Throttled TimedOut Unauthorized Unavailable Unfinished UnknownOwner"
-    " Unsupported",
+    " JournalError Misconfigured NotAsRequested OutOfCredit OverBudget Refused"
+    " SomeImagesFailed StorageError Throttled TimedOut Unauthorized Unavailable"
+    " Unfinished UnknownOwner Unsupported",
     "imagen.domain.estimate": "Estimate",
     "imagen.domain.inspection": "Inspection",
 }

@@ -338,6 +338,18 @@ def test_of_a_sweep_that_fails_in_part_the_rest_is_there(here: Path) -> None:
     assert len(list(here.glob("*-sheet.html"))) == 1
 
 
+def test_if_the_sheet_cannot_be_stored_the_images_are_not_lost(here: Path) -> None:
+    def block(event: Event) -> None:
+        if isinstance(event, Stored):
+            (here / "x-sheet.png").mkdir()
+
+    with pytest.raises(imagen.SomeImagesFailed, match="sheet is not") as raised:
+        imagen.sweep("a cat", size=SMALL, output="x.png", listen=block)
+
+    assert len(raised.value.images) == 1
+    assert [error.code for error in raised.value.errors] == ["storage_error"]
+
+
 def test_a_sweep_without_a_sheet_shows_its_images() -> None:
     made = imagen.sweep("a cat", size=[SMALL, "32x32"], sheet=False)
 

@@ -46,6 +46,7 @@ def generate(
 
     Raises:
         SomeImagesFailed: some of several images failed; it has the others.
+        NotAsRequested: with `strict`, the stored image is another; it has the image.
         ImagenError: another error; each kind has its own class.
     """
     with Studio(config=parameters.pop("config", None)) as studio:
@@ -135,6 +136,7 @@ def rerun(
         InvalidRequest: there is no such image, its parameters are unknown, or a
             reference image is not found.
         SomeImagesFailed: some of several images failed; it has the others.
+        NotAsRequested: with `strict`, the stored image is another; it has the image.
         ImagenError: another error; each kind has its own class.
     """
     with Studio(config=parameters.pop("config", None)) as studio:
@@ -165,7 +167,7 @@ def sweep(
 
     Raises:
         SomeImagesFailed: some images failed; it has the others, and they are on the
-            contact sheet.
+            contact sheet; or the images are stored, and the contact sheet is not.
         ImagenError: another error; nothing was sent.
     """
     check_names("sweep", parameters, SweepArguments)

@@ -37,7 +37,12 @@ from imagen.bootstrap.requests import (
 )
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.command import CommandName
-from imagen.domain.errors import ImagenError, InvalidRequest, SomeImagesFailed
+from imagen.domain.errors import (
+    ImagenError,
+    InvalidRequest,
+    SomeImagesFailed,
+    StorageError,
+)
 from imagen.domain.estimate import Estimate, estimate_plan
 from imagen.domain.events import Event, Listener, ignore_event, isolate_listener
 from imagen.domain.request import GenerationRequest
@@ -250,9 +255,20 @@ class Studio:
                 outcomes.append(outcome)
                 if sheet is not None:
                     sheet.add(outcome)
-            saved = None if sheet is None or sheet.is_empty else sheet.save()
+            saved, failure = None, None
+            try:
+                saved = None if sheet is None or sheet.is_empty else sheet.save()
+            except StorageError as error:
+                failure = error
+        images = self._finish(build_report(outcomes), parameters)
+        if failure is not None:
+            raise SomeImagesFailed(
+                f"The images are stored, and the contact sheet is not: {failure}",
+                images=images,
+                errors=[failure],
+            ) from failure
         return Sweep(
-            self._finish(build_report(outcomes), parameters),
+            images,
             [cell.values for cell in planned.plan.cells],
             page=Path(saved.page_location) if saved else None,
             picture=Path(saved.picture_location) if saved else None,
@@ -301,7 +317,8 @@ class Studio:
         """Preview and upload the stored images, and return them.
 
         Raises:
-            SomeImagesFailed: some of several images failed.
+            SomeImagesFailed: some of several images failed or, in a strict request,
+                are not as requested.
             Exception: the error of the only image, or an internal error.
         """
         listen = options.get("listen", ignore_event)
@@ -315,18 +332,22 @@ class Studio:
         cloud = options.get("cloud", True)
         deliver_briefly(self._runtime, Cancellation(), images=cloud, listen=listen)
         images = Images(Image(each) for each in report.stored)
-        errors = [each.error for each in report.failed]
-        if not errors:
+        failures = {each.number: each.error for each in report.failed}
+        for stored, shown in zip(report.stored, images, strict=True):
+            if difference := stored.check_strict(shown):
+                failures[stored.number] = difference
+        if not failures:
             return images
-        if len(errors) == 1 and not images:
+        errors = [failures[number] for number in sorted(failures)]
+        total = len(report.failed) + len(images)
+        if total == 1:
             raise errors[0]
         internal = next((e for e in errors if not isinstance(e, ImagenError)), None)
         # A bug must not hide among the errors of a partial failure.
         if internal is not None:
             raise internal
         raise SomeImagesFailed(
-            f"{len(errors)} of {len(images) + len(errors)} images failed, the first of "
-            f"them: {errors[0]}",
+            f"{len(errors)} of {total} images failed, the first of them: {errors[0]}",
             images=images,
             errors=[error for error in errors if isinstance(error, ImagenError)],
         ) from errors[0]

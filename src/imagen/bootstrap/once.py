@@ -11,6 +11,7 @@ from imagen.adapters.system.random import random_int
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain import events
 from imagen.domain.errors import InvalidRequest, Misconfigured
+from imagen.domain.result import mark_strict
 from imagen.engine.cancellation import Cancellation
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class PlannedCommand(msgspec.Struct, Generic[PlanT], frozen=True, kw_only=True):
     """The plan of a command, ready to be run once.
 
     Attributes:
+        strict: Whether an image that differs from the request is an error.
         identify: Returns the identity of the command.
         check: Checks the budgets for calls, without a lasting reservation.
     """
@@ -73,6 +75,7 @@ class PlannedCommand(msgspec.Struct, Generic[PlanT], frozen=True, kw_only=True):
     plan: PlanT
     work: "Work"
     repetition: Repetition
+    strict: bool
     identify: "Callable[[], Command]"
     check: "Callable[[Sequence[Call]], None]"
     build_once: "Callable[[], RunOnce]"
@@ -94,8 +97,13 @@ class PlannedCommand(msgspec.Struct, Generic[PlanT], frozen=True, kw_only=True):
             Cancelled: cancelled while it waited for another process.
         """
         if self.is_recorded:
-            return self.build_once().outcomes(self.identify(), self.work, cancellation)
-        return self.work.run(self.work.calls, cancellation)
+            outcomes = self.build_once().outcomes(
+                self.identify(), self.work, cancellation
+            )
+        else:
+            outcomes = self.work.run(self.work.calls, cancellation)
+        # Here, because images of an earlier run have to be as requested now.
+        return map(mark_strict, outcomes) if self.strict else outcomes
 
     def check_budget(self) -> "Remaining | None":
         """Check the budgets for what is left to send, and return that.
@@ -150,6 +158,7 @@ def plan_generation(
             max_cost=request.max_cost,
         ),
         repetition=repetition,
+        strict=request.strict,
         identify=partial(
             _identify,
             runtime,
@@ -204,6 +213,7 @@ def plan_sweep(
             max_cost=parse_max_cost(parameters.get("max_cost")),
         ),
         repetition=repetition,
+        strict=any(request.strict for _, request in requests),
         identify=partial(
             _identify, runtime, "sweep", asked, makers[0].store.place, repetition
         ),
@@ -244,7 +254,9 @@ def continue_command(
 
     once = _build_once(runtime, list(makers.values()))
     work = Work(calls=calls, send=send)
-    yield from once.continue_request(request, work, cancellation)
+    strict = {n for call in calls if call.plan.request.strict for n in call.numbers}
+    for outcome in once.continue_request(request, work, cancellation):
+        yield mark_strict(outcome) if outcome.number in strict else outcome
 
 
 def forget_finished(runtime: Runtime) -> None:

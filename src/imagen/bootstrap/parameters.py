@@ -104,7 +104,9 @@ class SharedParameters(TypedDict, total=False):
     strict: Annotated[
         bool,
         ParameterInfo(
-            help="Fail if a parameter would be ignored or changed.",
+            help="Fail if a parameter would be ignored or changed, or if a stored image"
+            " is not as requested.",
+            python_help="`NotAsRequested` has the `image`.",
             kind="switch",
             default=False,
         ),

@@ -21,7 +21,7 @@ from imagen.cli.output import (
     print_message,
 )
 from imagen.cli.signals import StopSignals
-from imagen.domain.errors import BackendError, Cancelled, ImagenError
+from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.estimate import estimate_plan
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, StoredImage
@@ -114,7 +114,7 @@ def run_generation(
     *,
     picture: "LivePicture | None" = None,
     print_image: Callable[[StoredImage], None],
-    label: Callable[[FailedImage], str] = lambda _: "",
+    label: Callable[[StoredImage | FailedImage], str] = lambda _: "",
     deliver: Callable[[Cancellation], None],
 ) -> int:
     """Generate the images, print the outcome of each, and return the exit code."""
@@ -133,13 +133,9 @@ def run_generation(
                         continue
                     try:
                         print_image(outcome)
-                        if outcome.difference:
-                            error = BackendError(
-                                f"{outcome.location} is not as requested: "
-                                f"{outcome.difference}."
-                            )
-                            failures[outcome.number] = error
-                            out.print_error(error)
+                        if difference := outcome.check_strict(outcome):
+                            failures[outcome.number] = difference
+                            out.print_error(difference, image=label(outcome))
                     except BrokenPipeError:
                         # The reader wants no more images: cancel the remaining ones.
                         # Continue the loop: images in progress are still stored.

@@ -122,7 +122,7 @@ def sweep(
             out,
             bar,
             print_image=print_image,
-            label=lambda failed: plan.cells[failed.number - 1].label,
+            label=lambda outcome: plan.cells[outcome.number - 1].label,
             deliver=partial(
                 deliver_briefly,
                 runtime,

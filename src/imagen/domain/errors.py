@@ -10,7 +10,8 @@ ImagenError
 │   └── TimedOut            timed out and cancelled, at no cost
 ├── Throttled               rate limit exceeded; retry later
 ├── BackendError            the backend failed permanently
-│   └── Refused             the content was rejected; a retry will not help
+│   ├── Refused             the content was rejected; a retry will not help
+│   └── NotAsRequested      the stored image differs from a strict request
 ├── Unauthorized            credentials are missing or rejected
 ├── OutOfCredit             the account at the backend has no credit left
 ├── OverBudget              a budget in the config is exceeded
@@ -129,6 +130,20 @@ class Refused(BackendError, code="refused"):
     """The backend rejected the content of the request; a retry will not help."""
 
 
+class NotAsRequested(BackendError, code="not_as_requested"):
+    """The image is stored, and differs from a strict request.
+
+    Attributes:
+        image: The stored image.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", image: "object | None" = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.image = image
+
+
 class Unauthorized(ImagenError, code="unauthorized"):
     """Credentials are missing or rejected."""
 
@@ -180,7 +195,8 @@ class SomeImagesFailed(ImagenError, code="some_images_failed", may_have_cost=Tru
 
     Attributes:
         images: The images that were made and stored.
-        errors: The errors of the others, in the order of the images.
+        errors: The errors, in the order of the images; an image that differs from a
+            strict request is in `images`, too.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from imagen.domain.instance import Instance
 from imagen.domain.money.price import Price
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import DroppedParameters, GenerationRequest
+from imagen.domain.sidecar import describe_changes
 from imagen.domain.size import Size
 
 
@@ -60,12 +61,7 @@ class ParameterReport(DroppedParameters, frozen=True, kw_only=True):
 
     def warnings(self) -> tuple[str, ...]:
         """Return a sentence for each ignored or adjusted parameter, and the notes."""
-        ignored = (f"{name} is ignored: {why}" for name, why in self.ignored.items())
-        adjusted = (
-            f"{name} {change.requested} becomes {change.used}: {change.reason}"
-            for name, change in self.adjusted.items()
-        )
-        return (*ignored, *adjusted, *self.notes)
+        return (*describe_changes(self.ignored, self.adjusted), *self.notes)
 
 
 class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from itertools import count
 import msgspec
 
 from imagen.domain.consumption import Used
+from imagen.domain.errors import NotAsRequested
 from imagen.domain.money.cost import Cost
 from imagen.domain.sidecar import Sidecar
 from imagen.formats.container import ImageFacts
@@ -145,7 +146,7 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         number: Position of the image in the request, from 1.
         extras: Images that the same call made beyond the requested ones.
-        difference: How the image differs from a strict request; "" otherwise.
+        strict: Whether the request was strict: no parameter may be ignored or adjusted.
     """
 
     number: int
@@ -154,7 +155,20 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
     facts: ImageFacts
     sidecar: Sidecar
     extras: "tuple[StoredImage, ...]" = ()
-    difference: str = ""
+    strict: bool = False
+
+    def check_strict(self, image: object) -> NotAsRequested | None:
+        """Return the error of an image that differs from a strict request, else None.
+
+        Args:
+            image: The image in the form in which the error has it.
+        """
+        if not (self.strict and self.sidecar.difference):
+            return None
+        return NotAsRequested(
+            f"{self.location} is not as requested: {self.sidecar.difference}.",
+            image=image,
+        )
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,3 +191,10 @@ class GenerationReport(msgspec.Struct, frozen=True, kw_only=True):
 
     stored: tuple[StoredImage, ...] = ()
     failed: tuple[FailedImage, ...] = ()
+
+
+def mark_strict(outcome: StoredImage | FailedImage) -> StoredImage | FailedImage:
+    """Return the outcome of a strict request."""
+    if isinstance(outcome, FailedImage):
+        return outcome
+    return msgspec.structs.replace(outcome, strict=True)

@@ -35,6 +35,19 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+def describe_changes(
+    ignored: Mapping[str, str], adjusted: Mapping[str, Change]
+) -> tuple[str, ...]:
+    """Return a sentence for each ignored or adjusted parameter."""
+    return (
+        *(f"{name} is ignored: {why}" for name, why in ignored.items()),
+        *(
+            f"{name} {change.requested} becomes {change.used}: {change.reason}"
+            for name, change in adjusted.items()
+        ),
+    )
+
+
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     """Everything needed to understand one image, or to make it again.
 
@@ -77,6 +90,11 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     imagen_version: str
     extra: bool = False
+
+    @property
+    def difference(self) -> str:
+        """How the image differs from the request; "" if it does not."""
+        return "; ".join(describe_changes(self.ignored, self.adjusted))
 
     @property
     def made(self) -> datetime:

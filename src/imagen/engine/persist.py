@@ -224,12 +224,9 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 problem=f"Internal error: {type(error).__name__}: {error}.",
             )
         reported = {*plan.parameter_report.warnings(), *finished.notes}
-        new = [warning for warning in sidecar.warnings if warning not in reported]
-        for warning in new:
-            self.listen(events.Warned(message=warning))
-        differs = sidecar.ignored or sidecar.adjusted
-        if plan.request.strict and differs and isinstance(outcome, StoredImage):
-            return replace(outcome, difference="; ".join(new))
+        for warning in sidecar.warnings:
+            if warning not in reported:
+                self.listen(events.Warned(message=warning))
         return outcome
 
     def _close(

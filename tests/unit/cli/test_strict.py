@@ -1,5 +1,6 @@
 """An image that is stored, and is not what a strict request has asked for."""
 
+import msgspec
 import pytest
 from tests.unit.domain.notes import noted
 
@@ -11,18 +12,26 @@ from imagen.testing.fakes import tiny_png
 
 
 @pytest.mark.parametrize(
-    ("difference", "code"), [("", 0), ("fit is ignored: it would enlarge it", 4)]
+    ("ignored", "strict", "code"),
+    [
+        ({}, True, 0),
+        ({"fit": "it would enlarge it"}, False, 0),
+        ({"fit": "it would enlarge it"}, True, 4),
+    ],
 )
 def test_its_path_is_printed_and_the_exit_code_is_4(
-    capsys: pytest.CaptureFixture[str], difference: str, code: int
+    capsys: pytest.CaptureFixture[str],
+    ignored: dict[str, str],
+    strict: bool,
+    code: int,
 ) -> None:
     image = StoredImage(
         number=1,
         location="x.png",
         content=tiny_png(),
         facts=read_facts(tiny_png()),
-        sidecar=noted(),
-        difference=difference,
+        sidecar=msgspec.structs.replace(noted(), ignored=ignored, adjusted={}),
+        strict=strict,
     )
     out = Output()
 
@@ -37,5 +46,7 @@ def test_its_path_is_printed_and_the_exit_code_is_4(
     printed = capsys.readouterr()
     assert (result, printed.out) == (code, "x.png\n")
     assert printed.err == (
-        f"imagen: x.png is not as requested: {difference}.\n" if code else ""
+        "imagen: x.png is not as requested: fit is ignored: it would enlarge it.\n"
+        if code
+        else ""
     )
