@@ -38,6 +38,7 @@ from imagen.bootstrap.requests import (
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.command import CommandName
 from imagen.domain.errors import (
+    Cancelled,
     ImagenError,
     InvalidRequest,
     SomeImagesFailed,
@@ -180,7 +181,9 @@ class Studio:
             name=name,
             repetition=_get_repetition(parameters),
         )
-        return build_report(planned.outcomes(cancellation or Cancellation()))
+        return build_report(
+            _collect(planned.outcomes(cancellation or Cancellation()), cancellation)
+        )
 
     async def _agenerate(
         self, prompt: str, count: int | None, parameters: Parameters
@@ -251,10 +254,11 @@ class Studio:
             sheet = None
             if parameters.get("sheet", True):
                 sheet = build_contact_sheet(use_case, planned.plan)
-            for outcome in planned.outcomes(Cancellation()):
-                outcomes.append(outcome)
-                if sheet is not None:
-                    sheet.add(outcome)
+            with closing(planned.outcomes(Cancellation())) as running:
+                for outcome in running:
+                    outcomes.append(outcome)
+                    if sheet is not None:
+                        sheet.add(outcome)
             saved, failure = None, None
             try:
                 saved = None if sheet is None or sheet.is_empty else sheet.save()
@@ -380,6 +384,27 @@ def _get_repetition(options: RunOptions) -> Repetition:
         fresh=options.get("fresh", False),
         unrecorded=options.get("unrecorded", False),
     )
+
+
+def _collect(
+    outcomes: Generator[StoredImage | FailedImage], cancellation: Cancellation | None
+) -> list[StoredImage | FailedImage]:
+    """Return all outcomes.
+
+    If it raises, the command counts as interrupted: the same call returns the images
+    that are stored by then.
+
+    Raises:
+        Cancelled: the caller no longer waits for the outcomes.
+    """
+    collected: list[StoredImage | FailedImage] = []
+    # Closed at once, because a traceback can keep a generator alive.
+    with closing(outcomes):
+        for outcome in outcomes:
+            if cancellation is not None and cancellation.event.is_set():
+                raise Cancelled("Cancelled.")
+            collected.append(outcome)
+    return collected
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Commands that are paid once: plans, their identity, and how they are run."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -88,8 +89,10 @@ class PlannedCommand(msgspec.Struct, Generic[PlanT], frozen=True, kw_only=True):
 
     def outcomes(
         self, cancellation: Cancellation
-    ) -> "Iterator[StoredImage | FailedImage]":
+    ) -> "Generator[StoredImage | FailedImage]":
         """Yield the result of each image; continue the interrupted command, if any.
+
+        Closing the generator interrupts the command.
 
         Raises:
             InvalidRequest: the key belongs to another request.
@@ -102,8 +105,10 @@ class PlannedCommand(msgspec.Struct, Generic[PlanT], frozen=True, kw_only=True):
             )
         else:
             outcomes = self.work.run(self.work.calls, cancellation)
-        # Here, because images of an earlier run have to be as requested now.
-        return map(mark_strict, outcomes) if self.strict else outcomes
+        with closing(outcomes):
+            for outcome in outcomes:
+                # Here, because images of an earlier run have to be as requested now.
+                yield mark_strict(outcome) if self.strict else outcome
 
     def check_budget(self) -> "Remaining | None":
         """Check the budgets for what is left to send, and return that.

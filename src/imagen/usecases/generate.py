@@ -1,6 +1,6 @@
 """Make the images of a request, and store each with its sidecar."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 
 import msgspec
@@ -185,15 +185,18 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             can_show = self.live and self.capabilities(plan.request.model or "").live
             if self.live and not can_show:
                 self._warn("does not support previews of unfinished images.")
-        yield from run_calls(
-            [(prepared, self.instance.concurrency)],
-            cancellation=cancellation,
-            clock=self.clock,
-            inline=self.inline,
-        )
-        if can_show and not any(call.context.previews for call in prepared):
-            self._warn("sent no preview.")
-        self.listen(events.Finished())
+        try:
+            yield from run_calls(
+                [(prepared, self.instance.concurrency)],
+                cancellation=cancellation,
+                clock=self.clock,
+                inline=self.inline,
+            )
+            if can_show and not any(call.context.previews for call in prepared):
+                self._warn("sent no preview.")
+        finally:
+            # Also if the caller is interrupted, and closes the generator.
+            self.listen(events.Finished())
 
     def _warn(self, message: str) -> None:
         self.listen(events.Warned(message=f"{self.instance.name} {message}"))
@@ -292,7 +295,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     def run(
         self, calls: Sequence[Call], cancellation: Cancellation
-    ) -> Iterator[StoredImage | FailedImage]:
+    ) -> Generator[StoredImage | FailedImage]:
         """Check the cost of calls, and make them.
 
         Raises:

@@ -1,6 +1,6 @@
 """Run a command once: a repeated command continues the interrupted one."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -78,8 +78,10 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
 
     def outcomes(
         self, command: Command, work: Work, cancellation: Cancellation
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome]:
         """Yield the result of each image as soon as it is known.
+
+        Closing the generator interrupts the command.
 
         Raises:
             InvalidRequest: the key belongs to another request, or a file that is to be
@@ -101,11 +103,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
             yield from self.build_earlier().load_all(claim.image_ids)
             return
         key, recorded = claim
-        run = _Run(self, key, work, cancellation)
-        try:
-            yield from run.outcomes(recorded)
-        finally:
-            run.end()
+        yield from self._run(key, recorded, work, cancellation)
 
     def find_remaining(self, command: Command, work: Work) -> Remaining | None:
         """Return what an interrupted command has left; None if this would be a new run.
@@ -130,11 +128,23 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not self.keys.take_over(request.key):
             raise InvalidRequest("Another process is running this command.")
-        run = _Run(self, request.key, work, cancellation)
+        yield from self._run(request.key, request.calls, work, cancellation)
+
+    def _run(
+        self,
+        key: RequestKey,
+        recorded: Sequence[RecordedCall],
+        work: Work,
+        cancellation: Cancellation,
+    ) -> Iterator[Outcome]:
+        run = _Run(self, key, work, cancellation)
         try:
-            yield from run.outcomes(request.calls)
-        finally:
-            run.end()
+            yield from run.outcomes(recorded)
+        except BaseException:
+            # Such as a KeyboardInterrupt: the caller has not seen all images.
+            run.end(returned=False)
+            raise
+        run.end(returned=True)
 
     def assess(self, recorded: Sequence[RecordedCall]) -> Remaining:
         """Return what the recorded calls have made, and what is left."""
@@ -275,8 +285,13 @@ class _Run:
         for outcome in self._work.run(self._calls, self._cancellation):
             yield self._note(outcome)
 
-    def end(self) -> None:
-        """Record how the run has ended; forget it if nothing is left to do."""
+    def end(self, *, returned: bool) -> None:
+        """Record how the run has ended; forget it if nothing is left to do.
+
+        Args:
+            returned: Whether the caller has all results. Otherwise the same command
+                returns the images that are stored.
+        """
         once, key = self._once, self._key
         ids = {
             number: image_id
@@ -289,8 +304,10 @@ class _Run:
                 if key.caller == KEYED_COMMANDS:
                     answer = StoredAnswer(image_ids=tuple(ids[n] for n in sorted(ids)))
                     once.keys.complete(key, answer)
-                else:
+                elif returned:
                     once.keys.release(key)
+                else:
+                    once.keys.abandon(key)
                 return
             known = once.journal.list_open()
             self._open = {each.call.id for each in known if each.state != "planned"}

@@ -139,8 +139,13 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
                 chain(*prepared.values()), key=lambda call: call.job.number
             )
             groups = [(in_order, at_once)]
-        yield from run_calls(groups, cancellation=cancellation, clock=self._any.clock)
-        self.listen(events.Finished())
+        try:
+            yield from run_calls(
+                groups, cancellation=cancellation, clock=self._any.clock
+            )
+        finally:
+            # Also if the caller is interrupted, and closes the generator.
+            self.listen(events.Finished())
 
     @property
     def _any(self) -> GenerateImages:

@@ -1,6 +1,6 @@
 """A command that is repeated: continued, waited for, or a new purchase."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -172,7 +172,7 @@ class Process:
         max_cost: int | None = None,
         cancellation: Cancellation | None = None,
         **asked: object,
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome]:
         command, work = self.prepare(
             count=count, name=name, key=key, fresh=fresh, max_cost=max_cost, **asked
         )
@@ -305,6 +305,24 @@ def test_a_finished_command_is_a_new_purchase_when_it_is_repeated(
     assert locations(process.run()) != locations(process.run())
     assert len(account.backend.taken) == 6
     assert list_commands(process.keys) == ()
+
+
+@pytest.mark.parametrize("key", [None, "one"])
+def test_images_that_an_interrupted_caller_has_not_seen_are_returned_later(
+    account: Account, key: str | None
+) -> None:
+    process = account.process()
+    running = process.start(key=key)
+    made = [next(running) for _ in range(3)]
+    running.close()
+
+    again = process.run(key=key)
+
+    assert locations(again) == locations(made)
+    assert len(account.backend.taken) == 3
+    if key is None:
+        assert locations(process.run()) != locations(made)
+        assert len(account.backend.taken) == 6
 
 
 def test_a_running_command_is_a_new_purchase(
