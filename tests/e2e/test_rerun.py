@@ -79,6 +79,23 @@ def test_prompt_style_and_negative_are_replaced(
     assert note_of(here / "fog.png")["negative"] == "fog"
 
 
+def test_the_prompt_can_come_from_standard_input(
+    ask: Ask, fox: Path, here: Path
+) -> None:
+    words, dog = ("rerun", "fox.png", "--prompt", "-"), b"a dog\nin the fog\n"
+
+    estimate = ask(*words, "--estimate", "--json", stdin=dog)
+    run = ask(*words, "-o", "dog.png", stdin=dog)
+    empty = ask(*words)
+    option = ask("rerun", "fox.png", "--prompt", "--strict")
+
+    assert (estimate.code, run.code) == (0, 0)
+    assert estimate.objects[0]["prompt_sent"].startswith("a dog\nin the fog, wide")
+    assert note_of(here / "dog.png")["prompt"] == "a dog\nin the fog"
+    assert (empty.code, "The prompt is empty" in empty.err) == (2, True)
+    assert (option.code, "--strict looks like an option" in option.err) == (2, True)
+
+
 def test_python_replaces_the_prompt_too(ask: Ask, fox: Path) -> None:
     image = imagen.rerun(fox, prompt="a dog", style="photo", negative="fog")
 

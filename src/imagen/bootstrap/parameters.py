@@ -40,6 +40,7 @@ class ParameterInfo(msgspec.Struct, frozen=True, kw_only=True):
         group: The section of `--help`.
         default: The value if the parameter is not given.
         python_help: The forms of the value in Python, if they are not obvious.
+        cli_help: The forms of the value on the command line, if they are not obvious.
         default_help: The default in words, where it depends on the config.
         rerun_default: The default of `imagen rerun`, in words.
         sweep_default: The default of `imagen sweep`, in words.
@@ -56,6 +57,7 @@ class ParameterInfo(msgspec.Struct, frozen=True, kw_only=True):
     group: Literal["Image", "Generation", "Output"] = "Generation"
     default: object = None
     python_help: str = ""
+    cli_help: str = ""
     default_help: str = ""
     rerun_default: str = ""
     sweep_default: str = ""
@@ -246,6 +248,7 @@ class RerunParameters(RequestParameters, total=False):
         str | None,
         ParameterInfo(
             help="Another prompt; the style of the image is applied to it.",
+            cli_help="`-` reads it from standard input.",
             group="Image",
             rerun_default="the prompt of the image",
             metavar="TEXT",

@@ -33,6 +33,7 @@ from imagen.cli.parameters import (
     parse_number,
     parse_options,
     parse_whole_number,
+    read_prompt,
     split_pairs,
 )
 from imagen.domain.errors import UsageError
@@ -172,8 +173,14 @@ class RequestFlags:
     """The values of the flags that are derived from the request parameters."""
 
     def parameters(self) -> RerunParameters:
-        """Return the parameters that are given."""
+        """Return the parameters that are given.
+
+        Raises:
+            UsageError: the prompt of `--prompt -` cannot be read.
+        """
         given = {name: value for name, value in vars(self).items() if value is not None}
+        if "prompt" in given:
+            given["prompt"] = read_prompt(given["prompt"], flag="--prompt")
         if "set" in given:
             given["set"] = parse_options(given["set"])
         return cast("RerunParameters", given)
@@ -246,6 +253,8 @@ def _build_flags(class_name: str, parameters: type) -> type:
             converter=None if several else _CONVERTERS.get(info.kind),
             completer=complete_styles if name == "style" else None,
             negative=(),
+            # For `-` alone; `read_prompt` rejects other values.
+            allow_leading_hyphen=name == "prompt",
             show_default=info.kind == "whole number" and default is not None,
             help=_describe(info, command, several=several),
         )
@@ -271,7 +280,7 @@ def _describe(info: ParameterInfo, command: str, *, several: bool) -> str:
         default = info.rerun_default or default
     elif command == "sweep":
         default = info.sweep_default or default
-    sentences = [info.help]
+    sentences = [info.help, *([info.cli_help] if info.cli_help else [])]
     if info.kind == "pairs":
         sentences.append("The value is typed as in YAML.")
     if info.kind in {"files", "pairs"}:

@@ -75,8 +75,12 @@ def parse_date(_: object, tokens: "Sequence[Token]") -> date:
         raise ValueError(f"{text!r} is not a date such as 2026-05-01") from None
 
 
-def read_prompt(word: str) -> str:
+def read_prompt(word: str, *, flag: str = "") -> str:
     """Return the prompt; read it from standard input if the argument is `-`.
+
+    Args:
+        word: The argument, or the value of the flag.
+        flag: The flag that has the prompt; "" if it is an argument.
 
     Raises:
         UsageError: the argument is a mistyped option, or standard input is not UTF-8
@@ -85,11 +89,15 @@ def read_prompt(word: str) -> str:
     if word != STDIN:
         if word.startswith("-"):
             option = word.partition("=")[0]
+            message = "The prompt begins with -, like an option."
+            if flag:
+                message = (
+                    f"{flag} needs a text, but {_quote(word)} looks like an option."
+                )
+            elif option.isprintable() and " " not in option:
+                message = f"Unknown option: {option}."
             raise UsageError(
-                f"Unknown option: {option}."
-                if option.isprintable() and " " not in option
-                else "The prompt begins with -, like an option.",
-                hint="Pass a prompt that begins with - on standard input.",
+                message, hint="Pass a prompt that begins with - on standard input."
             )
         return word
     try:
