@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.e2e.conftest import Ask, ask, clean_env, here, home
 from tests.integration.comfyui.server import ComfyServer
 from tests.integration.replicate.models import SCHNELL, Model
 from tests.integration.replicate.server import ReplicateServer
+from tests.integration.serve.running import Running
 
 __all__ = ["ask", "clean_env", "here", "home"]  # fixtures
 
@@ -101,3 +103,23 @@ def test_the_default_of_the_sample_is_comfyui(ask: Ask, comfyui: ComfyServer) ->
     assert ask("config", "validate").code == 0
     assert ask("config", "path").out.endswith("/.config/imagen.yaml\n")
     assert ask("version").code == 0
+
+
+@pytest.mark.usefixtures("sample")
+def test_serve_has_the_backends_of_the_sample(
+    home: Path, tmp_path: Path, comfyui: ComfyServer, replicate: ReplicateServer
+) -> None:
+    config = yaml.safe_load((home / ".config" / "imagen.yaml").read_text())
+    token = {"REPLICATE_API_TOKEN": replicate.token}
+
+    with Running(tmp_path / "serve", config, env=token) as server:
+        models = server.http.get("/v1/models").json()["data"]
+        answers = [
+            server.ask("a cat", model=name)
+            for name in ("mock", "flux-schnell-local", "flux-dev-replicate")
+        ]
+
+    names = {model["id"] for model in models}
+    assert names >= {"mock", "flux-schnell-local", "flux-dev-replicate"}
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert (len(comfyui.ran), replicate.paid) == (1, 1)
