@@ -18,7 +18,6 @@ class Storage(Protocol):
         *,
         media_type: str,
         sidecar: bytes | None = None,
-        replace: bool = False,
         again: bool = False,
     ) -> str:
         """Store the image, and its sidecar under the same name plus `.json`.
@@ -32,20 +31,17 @@ class Storage(Protocol):
             content: The image file.
             media_type: Of the image.
             sidecar: The sidecar file.
-            replace: Replace existing files of these names.
             again: This may repeat a save whose process ended before it had finished. If
                 exactly this image exists under the name, return its location and
                 correct its sidecar. If exactly this sidecar exists without an image,
                 add the image. Concurrent repetitions all return the same location.
-                Ignored with `replace`.
 
         Returns:
             The location of the image, in the form that users and programs expect.
 
         Raises:
             NameTaken: a file exists under the image's or the sidecar's name, even with
-                the same bytes, and neither `replace` nor `again` applies. The file is
-                unchanged.
+                the same bytes, and `again` does not apply. The file is unchanged.
             StorageError: the image cannot be stored, or the name points outside of the
                 storage.
         """

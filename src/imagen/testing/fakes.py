@@ -321,7 +321,6 @@ class MemoryStorage:
         *,
         media_type: str,
         sidecar: bytes | None = None,
-        replace: bool = False,
         again: bool = False,
     ) -> str:
         """Store both files, unless one of the names is in use."""
@@ -329,7 +328,7 @@ class MemoryStorage:
         with self._lock:
             stored = self.kept.get(name), self.kept.get(note)
             same = stored[0] == content or stored == (None, sidecar)
-            if stored != (None, None) and not replace and not (again and same):
+            if stored != (None, None) and not (again and same):
                 raise NameTaken(f"{name} exists already.")
             self.kept[name] = content
             self.media_types[name] = media_type

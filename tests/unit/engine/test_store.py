@@ -65,7 +65,6 @@ class FullStorage(MemoryStorage):
         *,
         media_type: str,
         sidecar: bytes | None = None,
-        replace: bool = False,
         again: bool = False,
     ) -> str:
         raise StorageError("The disk is full.", hint="Make room.")

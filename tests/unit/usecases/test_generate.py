@@ -420,7 +420,6 @@ class CarelessStorage(MemoryStorage):
         *,
         media_type: str,
         sidecar: bytes | None = None,
-        replace: bool = False,
     ) -> str:
         raise TimeoutError("no answer from the bucket")
 

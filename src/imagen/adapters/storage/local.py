@@ -3,7 +3,7 @@
 A file is written without a name (O_TMPFILE), synced to the disk, and then linked into
 place, which fails if the name is taken. So no reader sees a partial file, no file is
 overwritten however many processes want its name, and a killed process leaves nothing
-behind. To replace a file, the new one gets a temporary name and is renamed into place.
+behind. A sidecar that is corrected gets a temporary name and is renamed into place.
 Where a system cannot write a file without a name (macOS, some file systems), it has the
 temporary name from the beginning.
 """
@@ -33,10 +33,7 @@ _NO_HARD_LINKS = {
 
 
 class LocalStorage:
-    """A folder, created when it is first needed.
-
-    A symbolic link under a name that is replaced is itself replaced, not its target.
-    """
+    """A folder, created when it is first needed."""
 
     def __init__(
         self, root: Path | Callable[[], Path], *, durable: bool = True
@@ -57,7 +54,6 @@ class LocalStorage:
         *,
         media_type: str,
         sidecar: bytes | None = None,
-        replace: bool = False,
         again: bool = False,
     ) -> str:
         """Write the files beside their place, then link or rename them into place."""
@@ -67,17 +63,14 @@ class LocalStorage:
         sidecar_path = target.with_name(target.name + SIDECAR_SUFFIX)
         try:
             _make_folder(target.parent)
-            if replace:
-                _replace_files(target, sidecar_path, content, sidecar)
-            else:
-                _create_files(
-                    target,
-                    sidecar_path,
-                    content,
-                    sidecar,
-                    again=again,
-                    sync=self._durable,
-                )
+            _create_files(
+                target,
+                sidecar_path,
+                content,
+                sidecar,
+                again=again,
+                sync=self._durable,
+            )
             # The name of a file is data of its folder, which has a sync of its own.
             if self._durable:
                 sync_folder(target.parent)
@@ -145,42 +138,14 @@ def _create_files(
             raise
 
 
-def _replace_files(
-    target: Path, sidecar_path: Path, content: bytes, sidecar: bytes | None
-) -> None:
-    for path in (target, sidecar_path):
-        if _is_folder(path):
-            raise IsADirectoryError(errno.EISDIR, "a folder has this name", str(path))
-    # A sidecar name that is too long has to fail here, before the image is replaced.
-    if sidecar is not None:
-        with suppress(FileNotFoundError):
-            os.lstat(sidecar_path)
-    # Both are written before one is replaced: the disk may be full.
-    with (
-        _open_draft(target.parent, content) as draft,
-        _replace_sidecar(sidecar_path, sidecar),
-    ):
-        draft.replace(target)
-
-
 def _repair_sidecar(path: Path, sidecar: bytes | None) -> None:
-    if not _has_content(path, sidecar):
-        with _replace_sidecar(path, sidecar):
-            pass
-
-
-@contextmanager
-def _replace_sidecar(path: Path, sidecar: bytes | None) -> Generator[None]:
-    """Write a draft of the sidecar, and replace the sidecar after the block."""
-    if sidecar is not None:
+    if sidecar is None:
+        # lexists first: `unlink` would raise for a name that is too long to exist.
+        if os.path.lexists(path):
+            path.unlink(missing_ok=True)
+    elif not _has_content(path, sidecar):
         with _open_draft(path.parent, sidecar) as draft:
-            yield
             draft.replace(path)
-        return
-    yield
-    # lexists first: `unlink` would raise for a name that is too long to exist.
-    if os.path.lexists(path):
-        path.unlink(missing_ok=True)
 
 
 def _has_content(path: Path, content: bytes | None) -> bool:

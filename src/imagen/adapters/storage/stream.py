@@ -23,7 +23,6 @@ class StreamStorage:
         *,
         media_type: str,
         sidecar: bytes | None = None,
-        replace: bool = False,
         again: bool = False,
     ) -> str:
         """Write the image and flush the stream; with `again`, write it once more."""

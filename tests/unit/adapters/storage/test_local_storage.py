@@ -29,7 +29,6 @@ def save(
     *,
     content: bytes = IMAGE,
     sidecar: bytes | None = NOTE,
-    replace: bool = False,
     again: bool = False,
 ) -> str:
     return LocalStorage(folder).save(
@@ -37,7 +36,6 @@ def save(
         content,
         media_type="image/png",
         sidecar=sidecar,
-        replace=replace,
         again=again,
     )
 
@@ -143,61 +141,6 @@ def test_a_name_is_taken_even_without_a_sidecar(tmp_path: Path) -> None:
     assert names(tmp_path) == {"a.png.json"}
 
 
-def test_replaces_both_files(tmp_path: Path) -> None:
-    save(tmp_path, content=b"old", sidecar=b"old")
-
-    save(tmp_path, replace=True)
-
-    assert (tmp_path / "a.png").read_bytes() == IMAGE
-    assert (tmp_path / "a.png.json").read_bytes() == NOTE
-    assert names(tmp_path) == {"a.png", "a.png.json"}
-
-
-def test_replaces_the_older_sidecar_with_none(tmp_path: Path) -> None:
-    save(tmp_path)
-
-    save(tmp_path, sidecar=None, replace=True)
-
-    assert names(tmp_path) == {"a.png"}
-
-
-@pytest.mark.parametrize("dangling", [True, False])
-def test_replaces_a_link_and_not_what_it_points_to(
-    tmp_path: Path, dangling: bool
-) -> None:
-    target, link = tmp_path / "other", tmp_path / "images/a.png"
-    if not dangling:
-        target.write_bytes(b"other")
-    link.parent.mkdir()
-    link.symlink_to(target)
-
-    save(link.parent, replace=True)
-
-    assert (link.is_symlink(), link.read_bytes()) == (False, IMAGE)
-    assert target.exists() is not dangling
-    assert dangling or target.read_bytes() == b"other"
-
-
-def test_replaces_a_link_to_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "a.png").symlink_to("folder")
-
-    save(tmp_path, replace=True)
-
-    assert (tmp_path / "a.png").read_bytes() == IMAGE
-    assert (tmp_path / "folder").is_dir()
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.png.json"])
-def test_replaces_no_folder(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
-
-    with pytest.raises(StorageError, match="a folder has this name"):
-        save(tmp_path, replace=True)
-
-    assert names(tmp_path) == {name}
-
-
 def test_writes_into_a_folder_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -207,16 +150,15 @@ def test_writes_into_a_folder_through_a_link(tmp_path: Path) -> None:
     assert names(tmp_path / "real") == {"a.png", "a.png.json"}
 
 
-@pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize("name", ["a-file/a.png", "a-file/b/a.png", "a-link/a.png"])
 def test_says_that_a_file_is_where_a_folder_should_be(
-    tmp_path: Path, name: str, replace: bool
+    tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "a-file").touch()
     (tmp_path / "a-link").symlink_to("nowhere")
 
     with pytest.raises(StorageError, match="could not be written") as failed:
-        save(tmp_path, name, replace=replace)
+        save(tmp_path, name)
 
     assert not isinstance(failed.value, NameTaken)
     assert names(tmp_path) == {"a-file", "a-link"}
@@ -232,41 +174,26 @@ def test_takes_names_of_255_bytes(tmp_path: Path, letter: str) -> None:
     assert max(len(os.fsencode(name)) for name in names(tmp_path)) == 255
 
 
-@pytest.mark.parametrize("replace", [True, False])
-def test_says_that_a_name_is_too_long(tmp_path: Path, replace: bool) -> None:
+def test_says_that_a_name_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="could not be written"):
-        save(tmp_path, "x" * 247 + ".png", replace=replace)
+        save(tmp_path, "x" * 247 + ".png")
 
     assert names(tmp_path) <= {"x" * 247 + ".png"}
 
 
-def test_a_sidecar_that_cannot_have_its_name_leaves_what_was_there(
-    tmp_path: Path,
-) -> None:
-    name = "x" * 247 + ".png"
-    (tmp_path / name).write_bytes(b"old")
-
-    with pytest.raises(StorageError):
-        save(tmp_path, name, replace=True)
-
-    assert (tmp_path / name).read_bytes() == b"old"
-
-
-@pytest.mark.parametrize("replace", [True, False])
-def test_an_image_alone_may_have_all_255_bytes(tmp_path: Path, replace: bool) -> None:
+def test_an_image_alone_may_have_all_255_bytes(tmp_path: Path) -> None:
     name = "x" * 251 + ".png"
 
-    save(tmp_path, name, sidecar=None, replace=replace)
+    save(tmp_path, name, sidecar=None)
 
     assert names(tmp_path) == {name}
 
 
-@pytest.mark.parametrize("replace", [True, False])
-def test_a_folder_that_cannot_be_written_to(open_folder: Path, replace: bool) -> None:
+def test_a_folder_that_cannot_be_written_to(open_folder: Path) -> None:
     open_folder.chmod(0o555)
 
     with as_nobody(), pytest.raises(StorageError, match="Permission denied") as failed:
-        save(open_folder, replace=replace)
+        save(open_folder)
 
     assert not isinstance(failed.value, NameTaken)
     assert names(open_folder) == set()
@@ -293,29 +220,18 @@ def test_nothing_is_read_where_nothing_is(tmp_path: Path) -> None:
     assert LocalStorage(tmp_path / "new").read("a.png") is None
 
 
-@pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize(
     ("content", "sidecar"),
     [(IMAGE, b""), (b"", IMAGE)],
     ids=["the image is too large", "the sidecar is too large"],
 )
 def test_what_does_not_fit_leaves_nothing(
-    tmp_path: Path, content: bytes, sidecar: bytes, replace: bool
+    tmp_path: Path, content: bytes, sidecar: bytes
 ) -> None:
     with largest_file(4096), pytest.raises(StorageError, match="could not be written"):
-        save(tmp_path, content=content, sidecar=sidecar, replace=replace)
+        save(tmp_path, content=content, sidecar=sidecar)
 
     assert names(tmp_path) == set()
-
-
-def test_what_does_not_fit_leaves_what_was_there(tmp_path: Path) -> None:
-    save(tmp_path, content=b"old", sidecar=b"old")
-
-    with largest_file(4096), pytest.raises(StorageError):
-        save(tmp_path, replace=True)
-
-    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"old"}
-    assert names(tmp_path) == {"a.png", "a.png.json"}
 
 
 @pytest.fixture
@@ -332,12 +248,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("replace", [True, False])
-def test_a_full_disk_has_nothing_half_written(small_disk: Path, replace: bool) -> None:
+def test_a_full_disk_has_nothing_half_written(small_disk: Path) -> None:
     save(small_disk, "first.png")
 
     with pytest.raises(StorageError, match="No space left"):
-        save(small_disk, "second.png", replace=replace)
+        save(small_disk, "second.png")
 
     assert names(small_disk) == {"first.png", "first.png.json"}
     assert (small_disk / "first.png").read_bytes() == IMAGE
