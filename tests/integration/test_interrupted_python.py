@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 from tests.integration.replicate.server import ReplicateServer
 
 import imagen
+from imagen.domain.events import Event, Trashed
 
 CONFIG = """\
 usage: {{remote: off}}
@@ -136,3 +137,21 @@ def test_a_cancelled_task_that_is_started_again_is_paid_once(
 
     assert image.path.exists()
     assert (server.created, server.paid) == (1, 1)
+
+
+def test_an_interrupt_while_the_sheet_is_stored_costs_nothing(
+    here: Path, server: ReplicateServer
+) -> None:
+    (here / "x-sheet.png").write_bytes(b"old")
+    request: Any = {"backend": "paid", "seed": "1,2", "output": "x.webp"}
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Trashed):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        imagen.sweep("a fox", **request, listen=interrupt)
+    made = imagen.sweep("a fox", **request)
+
+    assert [image.path.name for image in made.images] == ["x-1.webp", "x-2.webp"]
+    assert (server.created, server.paid) == (2, 2)

@@ -1,10 +1,10 @@
 """`Studio`: one configuration with open connections, for many calls."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Self, TypeAlias, Unpack, cast, overload
+from typing import TYPE_CHECKING, Self, TypeAlias, Unpack, cast, overload
 
 from imagen.api.parameters import (
     Parameters,
@@ -52,6 +52,9 @@ from imagen.engine.cancellation import Cancellation
 from imagen.engine.thread_pool import GRACE
 from imagen.settings.environment import process_environment
 from imagen.usecases.generate import GenerateImages, build_report
+
+if TYPE_CHECKING:
+    from imagen.usecases.contact_sheet import SavedSheet
 
 AnyImage: TypeAlias = str | PathLike[str] | Image
 """A path, an id, a unique prefix of an id, `"last"`, or an `Image`."""
@@ -161,8 +164,13 @@ class Studio:
     ) -> Image | Images:
         with _listening(parameters) as listen:
             use_case, request = self._prepare(prompt, count, parameters, listen)
-            report = self._run(use_case, request, parameters, cancellation=cancellation)
-        images = self._finish(report, parameters)
+            report = self._run(
+                use_case,
+                request,
+                parameters,
+                cancellation=cancellation or Cancellation(),
+            )
+        images = _convert(report)
         return images[0] if count is None else images
 
     def _run(
@@ -172,7 +180,7 @@ class Studio:
         parameters: RunOptions,
         *,
         name: CommandName = "generate",
-        cancellation: Cancellation | None = None,
+        cancellation: Cancellation,
     ) -> GenerationReport:
         planned = plan_generation(
             self._runtime,
@@ -181,8 +189,11 @@ class Studio:
             name=name,
             repetition=_get_repetition(parameters),
         )
-        return build_report(
-            _collect(planned.outcomes(cancellation or Cancellation()), cancellation)
+        return _collect(
+            planned.outcomes(cancellation),
+            cancellation,
+            images=planned.work.images,
+            finish=lambda report: self._deliver(report, parameters, cancellation),
         )
 
     async def _agenerate(
@@ -230,8 +241,14 @@ class Studio:
                 listen=listen,
             )
             request = prepare.build_request(source, overrides, maker=use_case)
-            report = self._run(use_case, request, parameters, name="rerun")
-        images = self._finish(report, parameters)
+            report = self._run(
+                use_case,
+                request,
+                parameters,
+                name="rerun",
+                cancellation=Cancellation(),
+            )
+        images = _convert(report)
         return images[0] if count is None else images
 
     def _sweep(self, prompt: str, parameters: SweepArguments) -> Sweep:
@@ -239,7 +256,9 @@ class Studio:
         if jobs is not None and jobs < 1:
             raise InvalidRequest(f"jobs is {jobs}, and should be 1 or more.")
         self._check_open()
-        outcomes: list[StoredImage | FailedImage] = []
+        saved: SavedSheet | None = None
+        failure: StorageError | None = None
+        cancellation = Cancellation()
         with _listening(parameters) as listen:
             use_case, planned = plan_sweep(
                 self._runtime,
@@ -254,17 +273,28 @@ class Studio:
             sheet = None
             if parameters.get("sheet", True):
                 sheet = build_contact_sheet(use_case, planned.plan)
-            with closing(planned.outcomes(Cancellation())) as running:
-                for outcome in running:
-                    outcomes.append(outcome)
-                    if sheet is not None:
-                        sheet.add(outcome)
-            saved, failure = None, None
-            try:
-                saved = None if sheet is None or sheet.is_empty else sheet.save()
-            except StorageError as error:
-                failure = error
-        images = self._finish(build_report(outcomes), parameters)
+
+            def add(outcome: StoredImage | FailedImage) -> None:
+                if sheet is not None:
+                    sheet.add(outcome)
+
+            def finish(report: GenerationReport) -> None:
+                nonlocal saved, failure
+                try:
+                    if sheet is not None and not sheet.is_empty:
+                        saved = sheet.save()
+                except StorageError as error:
+                    failure = error
+                self._deliver(report, parameters, cancellation)
+
+            report = _collect(
+                planned.outcomes(cancellation),
+                cancellation,
+                images=planned.work.images,
+                add=add,
+                finish=finish,
+            )
+        images = _convert(report)
         if failure is not None:
             raise SomeImagesFailed(
                 f"The images are stored, and the contact sheet is not: {failure}",
@@ -317,14 +347,10 @@ class Studio:
             listen=listen,
         )
 
-    def _finish(self, report: GenerationReport, options: RunOptions) -> Images:
-        """Preview and upload the stored images, and return them.
-
-        Raises:
-            SomeImagesFailed: some of several images failed or, in a strict request,
-                are not as requested.
-            Exception: the error of the only image, or an internal error.
-        """
+    def _deliver(
+        self, report: GenerationReport, options: RunOptions, cancellation: Cancellation
+    ) -> None:
+        """Preview and upload the stored images."""
         listen = options.get("listen", ignore_event)
         if options.get("preview", False):
             preview = build_preview(
@@ -334,27 +360,7 @@ class Studio:
                 if preview is not None:
                     preview.run(image)
         cloud = options.get("cloud", True)
-        deliver_briefly(self._runtime, Cancellation(), images=cloud, listen=listen)
-        images = Images(Image(each) for each in report.stored)
-        failures = {each.number: each.error for each in report.failed}
-        for stored, shown in zip(report.stored, images, strict=True):
-            if difference := stored.check_strict(shown):
-                failures[stored.number] = difference
-        if not failures:
-            return images
-        errors = [failures[number] for number in sorted(failures)]
-        total = len(report.failed) + len(images)
-        if total == 1:
-            raise errors[0]
-        internal = next((e for e in errors if not isinstance(e, ImagenError)), None)
-        # A bug must not hide among the errors of a partial failure.
-        if internal is not None:
-            raise internal
-        raise SomeImagesFailed(
-            f"{len(errors)} of {total} images failed, the first of them: {errors[0]}",
-            images=images,
-            errors=[error for error in errors if isinstance(error, ImagenError)],
-        ) from errors[0]
+        deliver_briefly(self._runtime, cancellation, images=cloud, listen=listen)
 
     def _check_open(self) -> None:
         if self._runtime.closed:
@@ -387,24 +393,69 @@ def _get_repetition(options: RunOptions) -> Repetition:
 
 
 def _collect(
-    outcomes: Generator[StoredImage | FailedImage], cancellation: Cancellation | None
-) -> list[StoredImage | FailedImage]:
-    """Return all outcomes.
+    outcomes: Generator[StoredImage | FailedImage],
+    cancellation: Cancellation,
+    *,
+    images: int,
+    add: Callable[[StoredImage | FailedImage], None] = lambda _: None,
+    finish: Callable[[GenerationReport], None],
+) -> GenerationReport:
+    """Return the results of a command.
 
-    If it raises, the command counts as interrupted: the same call returns the images
+    If it is interrupted, also in `add` or `finish`, the same call returns the images
     that are stored by then.
 
+    Args:
+        outcomes: The results of the command.
+        images: The number of results.
+        cancellation: Set if the caller no longer waits for the results.
+        add: Called with each outcome.
+        finish: Called with the results before the command counts as done.
+
     Raises:
-        Cancelled: the caller no longer waits for the outcomes.
+        Cancelled: the caller no longer waits for the results.
     """
     collected: list[StoredImage | FailedImage] = []
     # Closed at once, because a traceback can keep a generator alive.
     with closing(outcomes):
         for outcome in outcomes:
-            if cancellation is not None and cancellation.event.is_set():
-                raise Cancelled("Cancelled.")
             collected.append(outcome)
-    return collected
+            add(outcome)
+            if len(collected) == images:
+                finish(build_report(collected))
+            if cancellation.event.is_set():
+                raise Cancelled("Cancelled.")
+    return build_report(collected)
+
+
+def _convert(report: GenerationReport) -> Images:
+    """Return the stored images.
+
+    Raises:
+        SomeImagesFailed: some of several images failed or, in a strict request, are not
+            as requested.
+        Exception: the error of the only image, or an internal error.
+    """
+    images = Images(Image(each) for each in report.stored)
+    failures = {each.number: each.error for each in report.failed}
+    for stored, shown in zip(report.stored, images, strict=True):
+        if difference := stored.check_strict(shown):
+            failures[stored.number] = difference
+    if not failures:
+        return images
+    errors = [failures[number] for number in sorted(failures)]
+    total = len(report.failed) + len(images)
+    if total == 1:
+        raise errors[0]
+    internal = next((e for e in errors if not isinstance(e, ImagenError)), None)
+    # A bug must not hide among the errors of a partial failure.
+    if internal is not None:
+        raise internal
+    raise SomeImagesFailed(
+        f"{len(errors)} of {total} images failed, the first of them: {errors[0]}",
+        images=images,
+        errors=[error for error in errors if isinstance(error, ImagenError)],
+    ) from errors[0]
 
 
 @contextmanager

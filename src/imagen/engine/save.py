@@ -54,7 +54,8 @@ def _replace(
 ) -> str:
     version = old_files.examine_file(name)
     if version is None:
-        return save(name)
+        # Another process may store the same file at this moment.
+        return save(name, again=True)
     # Otherwise an old sidecar would be deleted, or a new one added to an old file.
     if has_sidecar == bool(version.sidecar):
         with suppress(NameTaken):

@@ -1,12 +1,17 @@
 """A file gets the first free name, or the place of one that goes to the trash."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.unit.engine.test_old_files import Scene
 
 from imagen.adapters.storage.local import LocalStorage
+from imagen.adapters.system.trash import FolderTrash
+from imagen.domain.call import FileVersion
 from imagen.domain.errors import StorageError
+from imagen.domain.history import HistoryEntry
 from imagen.domain.naming import candidate_names
 from imagen.engine.save import save_file
 
@@ -85,4 +90,26 @@ def test_without_a_trash_the_next_name_is_used(tmp_path: Path) -> None:
     )
 
     assert location == str(scene.file.with_name("x-2.png"))
+    assert scene.file.read_bytes() == b"old"
+
+
+class LateTrash(FolderTrash):
+    """Sees no file, as if it appeared just afterwards."""
+
+    def examine(
+        self, location: str, *, image: HistoryEntry | None = None
+    ) -> FileVersion | None:
+        return None
+
+
+@pytest.mark.parametrize(("content", "name"), [(b"old", "x.png"), (b"new", "x-2.png")])
+def test_a_file_that_appears_meanwhile_stays(
+    tmp_path: Path, content: bytes, name: str
+) -> None:
+    scene = SaveScene(tmp_path)
+    late = LateTrash(lambda: tmp_path / "late", now=lambda: datetime.now(UTC))
+    scene.old_files = msgspec.structs.replace(scene.old_files, trash=late)
+
+    assert scene.save(content) == str(scene.file.with_name(name))
+
     assert scene.file.read_bytes() == b"old"
