@@ -1,10 +1,12 @@
 """What holds for every test."""
 
 import signal
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.contract.lacks import fail_undeclared_skips
 from tests.nightly import NIGHTLY
 
 # How long an example takes is the machine's business; a test has a limit of its own.
@@ -36,3 +38,13 @@ def pytest_collection_modifyitems(
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = by_day
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a contract test that skips without a declared reason."""
+    report = yield
+    fail_undeclared_skips(item, report)
+    return report

@@ -2,7 +2,7 @@
 
 A file `broken_*.py` has correct implementations and broken ones. The set `breaks` of a
 broken one names the tests that it must fail, and `lacks` of a correct one those that it
-skips, because its vendor has no such ability.
+skips, because its vendor has no such ability (`lacks.py`).
 """
 
 from collections import defaultdict
@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Barrier, current_thread, main_thread
 
 import pytest
+from tests.contract.lacks import list_skipped
 from tests.nightly import NIGHTLY
 
 from imagen.testing.contracts.observation import CROWD
@@ -45,7 +46,7 @@ def check_broken(file: Path, folder: Path, *, part: int = 0, parts: int = 1) -> 
         if (breaks := getattr(made, "breaks", None))
     }
     lacks = {
-        name: getattr(made, "lacks", set[str]())
+        name: list_skipped(made)
         for name, made in outcomes.classes.items()
         if name not in broken
     }
@@ -64,7 +65,7 @@ def check_broken(file: Path, folder: Path, *, part: int = 0, parts: int = 1) -> 
     }
     assert skips == {}, skips
     every = set().union(*map(promises, outcomes.classes.values()))
-    unproved = set.intersection(*(set(lacking) for lacking in lacks.values()))
+    unproved = set.intersection(*lacks.values())
     assert unproved == set(), unproved
     unbroken = every - set().union(*broken.values())
     assert unbroken == set(), unbroken

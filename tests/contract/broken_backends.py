@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from tests.contract import lacks
 from tests.contract.mistakes import Mistake, read_mistakes, slate
 
 from imagen.testing import HttpBackendContract, RecordedRequest, Stub, StubResponse
@@ -111,56 +112,12 @@ class TestSlate(HttpBackendContract):
         return StubResponse(json={**response.json, "files": 2 * files})
 
 
-WITHOUT_LISTS = {
-    "test_finds_no_jobs_from_before",
-    "test_finds_no_other_jobs",
-    "test_finds_the_jobs_that_it_took",
-    "test_keeps_what_it_says_of_a_model",
-    "test_looks_a_model_up_at_no_cost",
-    "test_looks_a_model_up_once",
-    "test_refuses_to_look_up_what_there_is_not",
-    "test_reports_why_a_lookup_failed",
-    "test_says_the_same_of_a_model_every_time",
-    "test_searches_at_no_cost",
-    "test_stops_looking_up_when_cancelled",
-    "test_stops_searching_when_cancelled",
-}
-WITHOUT_REFERENCES = {"test_sends_the_reference_images"}
-WITHOUT_BATCHES = {"test_returns_all_outputs"}
-WITHOUT_IDS = {
-    "test_cancels_an_old_job",
-    "test_leaves_a_job_open_that_cannot_be_polled",
-    "test_leaves_an_unknown_job_open",
-    "test_repeats_a_status_request",
-    "test_reports_the_id_first",
-    "test_resumes_a_failed_job_as_failed",
-    "test_resumes_any_number_of_times_at_no_cost",
-    "test_resumes_nothing_while_the_vendor_is_away",
-    "test_returns_an_old_job_as_it_was",
-    "test_says_that_an_old_job_is_gone",
-    "test_stops_resuming_when_cancelled",
-}
-WITHOUT_DOWNLOADS = {
-    "test_leaves_a_job_open_without_its_image",
-    "test_repeats_a_download",
-}
-WITHOUT_CHARGES = {"test_says_out_of_credit"}
-WITHOUT_MODERATION = {"test_says_refused"}
-
-
 class TestChalk(CHALK.TestChalk):
-    lacks = WITHOUT_LISTS | WITHOUT_REFERENCES | WITHOUT_BATCHES
+    lacks = lacks.CHALK
 
 
 class TestEasel(EASEL.TestEasel):
-    lacks = (
-        WITHOUT_LISTS
-        | WITHOUT_REFERENCES
-        | WITHOUT_IDS
-        | WITHOUT_DOWNLOADS
-        | WITHOUT_CHARGES
-        | WITHOUT_MODERATION
-    )
+    lacks = lacks.EASEL
 
 
 def _add_broken(base: type[HttpBackendContract], mistake: Mistake, file: Path) -> None:

@@ -1,8 +1,9 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar
 
 import msgspec
 import pytest
+from tests.contract.lacks import MOCK
 
 from imagen.adapters.backends.mock.adapter import adapter
 from imagen.domain.errors import (
@@ -94,9 +95,23 @@ class TestResumableScriptedBackend(TestScriptedBackend):
 
 
 class TestMockBackend(BackendContract):
+    lacks = MOCK
+
     @pytest.fixture
     def backend(self) -> ImageBackend:
         return _mock()
+
+    @pytest.fixture
+    def secret(self) -> str:
+        pytest.skip("the mock has no key")
+
+    @pytest.fixture
+    def sent_images(self) -> Callable[[], Collection[bytes]]:
+        pytest.skip("the mock sends nothing")
+
+    @pytest.fixture
+    def cancelled_remotely(self) -> Callable[[], bool]:
+        pytest.skip("the mock sends nothing")
 
     @pytest.fixture
     def nonsense(self) -> Mapping[str, object]:

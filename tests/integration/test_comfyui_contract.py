@@ -6,18 +6,40 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
+from tests.contract.lacks import (
+    ANY_OPTION,
+    NO_CHARGES,
+    NO_KEYS,
+    NO_MODELS,
+    NO_REFERENCES,
+)
 from tests.forwarding import ForwardingStub
 from tests.integration.comfyui.drawing import draw_stock
 from tests.integration.comfyui.server import ComfyServer
 
 from imagen.adapters.backends.comfyui.adapter import adapter
 from imagen.ports.backend import ImageBackend
-from imagen.testing import HttpBackendContract, RecordedRequest, Stub
+from imagen.testing import HttpBackendContract, RecordedRequest, Stub, StubResponse
 from imagen.testing.contracts.http_stage import Build
 from imagen.testing.proxy import RecordingProxy
 
 KEY = "comfy-canary-5b21"
+
+NO_ACCOUNTS = "a ComfyUI server has no accounts: a job that it lacks is gone"
+COMFY = {
+    **NO_REFERENCES,
+    **ANY_OPTION,
+    NO_ACCOUNTS: {
+        "test_leaves_an_unknown_job_open",
+        "test_says_that_an_old_job_is_gone",
+    },
+    "the vendor says that the file is deleted": {
+        "test_leaves_a_job_open_without_its_image[status 404]",
+        "test_repeats_a_download[status 404]",
+    },
+}
 
 DRAWN: list[Path] = []
 """The file of the workflow in the format of the editor."""
@@ -49,6 +71,17 @@ class ComfyStub(ForwardingStub):
         """Ignore the value: the simulator has the pictures."""
 
 
+def respond_failed(request: RecordedRequest) -> StubResponse:
+    """Respond as to a prompt that a node has failed."""
+    if not request.path.partition("/history/")[2]:
+        return StubResponse(json={"queue_running": [], "queue_pending": []})
+    prompt_id = request.path.rpartition("/")[2]
+    error = {"prompt_id": prompt_id, "exception_message": "out of luck"}
+    messages = [["execution_error", error]]
+    status = {"status_str": "error", "completed": False, "messages": messages}
+    return StubResponse(json={prompt_id: {"outputs": {}, "status": status}})
+
+
 class ComfyContract(HttpBackendContract):
     """What is the same for both."""
 
@@ -64,8 +97,7 @@ class ComfyContract(HttpBackendContract):
     }
     invalid_options = {"cfg": "much"}
     moderation = {}
-    failure = {}
-    doubled = None
+    failure = {"poll": respond_failed}
     secrets = {}
 
     server: ComfyServer | None = None
@@ -94,9 +126,25 @@ class ComfyContract(HttpBackendContract):
         ends = ("/interrupt", "/queue")
         return request.method == "POST" and request.path.endswith(ends)
 
+    def doubled(self, response: StubResponse) -> StubResponse:
+        entries = msgspec.json.decode(response.body or b"null")
+        if not isinstance(entries, dict) or "queue_running" in entries:
+            return response
+        for entry in entries.values():
+            for output in entry["outputs"].values():
+                output["images"] += [self.copy_file(file) for file in output["images"]]
+        return StubResponse(json=entries)
+
+    def copy_file(self, file: Mapping[str, str]) -> Mapping[str, str]:
+        """Copy an output on the server, as no output names a file twice."""
+        folder = self.opened[-1].stub.server.folder / "output" / file["subfolder"]
+        name = f"2-{file['filename']}"
+        (folder / name).write_bytes((folder / file["filename"]).read_bytes())
+        return {**file, "filename": name}
+
     @pytest.fixture
     def unknown_reference(self) -> str:
-        pytest.skip("a ComfyUI server has no accounts: a job that it lacks is gone")
+        pytest.skip(NO_ACCOUNTS)
 
     @pytest.fixture
     def refusing_backend(self, build: Build, proxy: RecordingProxy) -> ImageBackend:
@@ -110,11 +158,12 @@ class ComfyContract(HttpBackendContract):
 
 
 class TestOwnServer(ComfyContract):
-    pass
+    lacks = {**COMFY, **NO_MODELS, **NO_KEYS, **NO_CHARGES}
 
 
 @pytest.mark.nightly
 class TestGuardedServer(ComfyContract):
+    lacks = {**COMFY, **NO_MODELS}
     may_cost = True
     secrets = {"api_key_env": KEY}
 
@@ -125,5 +174,7 @@ class TestGuardedServer(ComfyContract):
 # Converted with the types of the server's nodes, before the first use.
 @pytest.mark.nightly
 class TestWorkflowOfTheEditor(TestGuardedServer):
+    lacks = COMFY
+
     def options(self, url: str) -> Mapping[str, object]:
         return {**super().options(url), "workflow": str(DRAWN[0])}
