@@ -17,6 +17,7 @@ import imagen
 from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
 from imagen.adapters.backends.comfyui.filling import fill_workflow
 from imagen.adapters.system.clock import SystemClock
+from imagen.cli.app import main
 from imagen.domain.errors import BackendError, Misconfigured
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
@@ -63,6 +64,38 @@ def build(server: ComfyServer, tmp_path: Path) -> Iterator[Build]:
     yield build_one
     for backend in built:
         backend.close()  # type: ignore[attr-defined]  # every remote backend has it
+
+
+class Scene:
+    """A workflow with a batch of 3, on a server that costs 0.02 dollars an image."""
+
+    def __init__(
+        self, server: ComfyServer, folder: Path, read: pytest.CaptureFixture[str]
+    ) -> None:
+        self.server, self.folder, self._read = server, folder, read
+        (folder / "workflow.json").write_text(json.dumps(workflow(batch=3)))
+        self.config = configured(server, folder, price=0.02)
+
+    def ask(self, *words: str) -> tuple[int, str, str]:
+        code = main([*words, "--config", str(self.config)])
+        return code, *self._read.readouterr()
+
+    @property
+    def batches(self) -> list[int]:
+        return [
+            each.graph["latent"]["inputs"]["batch_size"] for each in self.server.prompts
+        ]
+
+
+@pytest.fixture
+def scene(
+    server: ComfyServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Scene:
+    monkeypatch.chdir(tmp_path)
+    return Scene(server, tmp_path, capsys)
 
 
 def workflow(*, batch: int = 1, **nodes: dict[str, Any]) -> Graph:
@@ -148,22 +181,64 @@ def test_an_image_that_is_only_shown_is_no_extra(build: Build) -> None:
     assert len(files_of(build(workflow(shown=shown)))) == 1
 
 
-def test_a_batch_of_the_workflow_is_kept(build: Build) -> None:
-    assert len(files_of(build(workflow(batch=3)))) == 3
-
-
-def test_a_requested_number_is_the_number_of_images(
-    build: Build, tmp_path: Path, server: ComfyServer
+@pytest.mark.parametrize(
+    ("count", "batches"), [((), [3]), (("-n", "1"), [1]), (("-n", "2"), [1, 1])]
+)
+def test_a_batch_of_the_workflow_is_kept_if_no_number_is_requested(
+    scene: Scene, count: tuple[str, ...], batches: list[int]
 ) -> None:
-    build(workflow(batch=3))
-    config = configured(server, tmp_path)
+    code, out, _ = scene.ask("generate", "a cat", "-o", "out/cat.png", *count)
 
-    images = imagen.generate(
-        "a cat", count=2, size="64x64", config=config, output=f"{tmp_path}/out/"
-    )
+    assert code == 0
+    assert len({*out.splitlines()}) == sum(batches)
+    assert len(list(scene.folder.glob("out/*.png"))) == sum(batches)
+    assert scene.batches == batches
 
-    assert len(images) == 2
-    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+@pytest.mark.parametrize(("count", "images"), [((), 3), (("-n", "2"), 2)])
+def test_the_images_of_a_batch_are_in_the_estimate_and_the_cost(
+    scene: Scene, count: tuple[str, ...], images: int
+) -> None:
+    words = ("generate", "a cat", *count)
+    _, out, _ = scene.ask(*words, "--estimate", "--json")
+    estimate = json.loads(out)
+    code, _, err = scene.ask(*words, "--max-cost", f"{0.02 * images - 0.01:.2f}")
+
+    assert (estimate["images"], estimate["cost_usd"]) == (images, 0.02 * images)
+    assert (code, scene.batches) == (5, []), err
+
+
+def test_the_first_image_of_a_batch_has_the_others_as_extras(scene: Scene) -> None:
+    with imagen.Studio(config=scene.config) as studio:
+        image = studio.generate("a cat", output="out/")
+        (alone,) = studio.rerun(image, count=1, output="out/")
+        studio.rerun(alone, output="out/")
+        studio.rerun(image, output="out/")
+
+    assert len({image.path, *(extra.path for extra in image.extras)}) == 3
+    assert scene.batches == [3, 1, 1, 3]
+
+
+def test_a_batch_is_not_written_to_standard_output(scene: Scene) -> None:
+    code, _, err = scene.ask("generate", "a cat", "-o", "-")
+
+    assert (code, scene.batches) == (2, [])
+    assert "3 images cannot be written" in err
+
+
+def test_a_rerun_finds_the_image_of_a_batch_among_the_others(scene: Scene) -> None:
+    _, out, _ = scene.ask("generate", "a cat", "-o", "out/")
+
+    code, _, err = scene.ask("rerun", out.splitlines()[1], "--verify", "-o", "out/")
+
+    assert (code, err.count("The same as")) == (0, 1), err
+    assert scene.batches == [3, 3]
+
+
+def test_a_sweep_has_one_image_for_each_combination(scene: Scene) -> None:
+    code, out, _ = scene.ask("sweep", "a cat", "--seed", "1,2", "-o", "out/")
+
+    assert (code, scene.batches) == (0, [1, 1]), out
 
 
 def test_images_are_deleted_and_made_again_together(
@@ -199,7 +274,8 @@ def sends(batch: int = 1) -> Graph:
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_images_that_are_only_sent_are_received(build: Build, batch: int) -> None:
-    generated = build(sends(batch)).generate(JOB, StoppableContext())
+    job = msgspec.structs.replace(JOB, count=batch)
+    generated = build(sends(batch)).generate(job, StoppableContext())
 
     sides = [read_facts(image.content) for image in generated.images]
     assert [(each.width, each.height) for each in sides] == [(64, 64)] * batch
@@ -290,12 +366,13 @@ def video(**more: dict[str, Any]) -> Graph:
     )
 
 
-def configured(server: ComfyServer, folder: Path) -> Path:
+def configured(server: ComfyServer, folder: Path, **more: object) -> Path:
     config = folder / "imagen.yaml"
     block = {
         "adapter": "comfyui",
         "base_url": server.url,
         "workflow": str(folder / "workflow.json"),
+        **more,
     }
     config.write_text(json.dumps({"backends": {"comfy": block}}))
     return config
@@ -345,10 +422,3 @@ def test_a_gif_of_a_video_node_is_an_image(build: Build) -> None:
     save = node("VHS_VideoCombine", images=["decode", 0], format="image/gif")
 
     assert build(workflow(save=save)).capabilities().sizes
-
-
-def test_a_job_of_one_image_keeps_a_batch_and_one_of_several_does_not() -> None:
-    loaded = load_workflow("sd15")
-    several = msgspec.structs.replace(JOB, exact=True)
-
-    assert fill_workflow(loaded, several)["latent"]["inputs"]["batch_size"] == 1  # type: ignore[index]

@@ -59,8 +59,8 @@ def test_both_take_the_same_parameters(name: str) -> None:
 
 
 def test_what_is_left_out_means_the_same() -> None:
-    # None is one image that is no list; and no window opens unless asked for.
-    left_to_python = {"count", "preview"}
+    # No window opens unless asked for.
+    left_to_python = {"preview"}
 
     function, command = python("generate"), shell("generate")
     differing = {name for name in function if function[name] != command[name]}

@@ -42,7 +42,8 @@ def generate(
         parameters: The fields of `imagen.api.parameters.Parameters`.
 
     Returns:
-        The image; with `count` the images, a list of one for `count=1`.
+        The image; with `count` the images, a list of one for `count=1`. Without it, a
+        ComfyUI workflow makes its own batch, and the other images are in `extras`.
 
     Raises:
         SomeImagesFailed: some of several images failed; it has the others.

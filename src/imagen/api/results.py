@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import Sidecar
 
@@ -62,7 +64,10 @@ class Image:
 
     @property
     def extras(self) -> "list[Image]":
-        """Images that the same call made beyond the requested ones."""
+        """Images that the same call made beyond the requested ones.
+
+        Without `count`, these are also the other images of a workflow's batch.
+        """
         return [Image(each) for each in self._stored.extras]
 
     def pil(self) -> "PillowImage.Image":
@@ -85,6 +90,14 @@ class Image:
 
 class Images(list[Image]):
     """The images of one request; shows itself as a grid in a notebook."""
+
+    def join(self) -> Image:
+        """Return the first image; the others are among its extras."""
+        first, *others = (image._stored for image in self)  # noqa: SLF001 - same module
+        if not others:
+            return self[0]
+        rest = [one for other in others for one in (other, *other.extras)]
+        return Image(msgspec.structs.replace(first, extras=(*first.extras, *rest)))
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from imagen.adapters.display.notebook import render_grid  # noqa: PLC0415 - rare

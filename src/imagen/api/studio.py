@@ -171,7 +171,7 @@ class Studio:
                 cancellation=cancellation or Cancellation(),
             )
         images = _convert(report)
-        return images[0] if count is None else images
+        return images.join() if count is None else images
 
     def _run(
         self,
@@ -226,17 +226,15 @@ class Studio:
             str(image.path) if isinstance(image, Image) else fspath(image),
             backend=parameters.get("backend"),
         )
-        number = 1 if count is None else count
         overrides = build_overrides(
             self._runtime,
             cast("RerunParameters", _select_request_parameters(parameters)),
-            count=number,
+            count=count,
         )
         with _listening(parameters) as listen:
             use_case = self._build_generate(
                 source.backend,
                 parameters,
-                count=number,
                 media_type=source.media_type,
                 listen=listen,
             )
@@ -249,7 +247,7 @@ class Studio:
                 cancellation=Cancellation(),
             )
         images = _convert(report)
-        return images[0] if count is None else images
+        return images.join() if count is None else images
 
     def _sweep(self, prompt: str, parameters: SweepArguments) -> Sweep:
         jobs = parameters.get("jobs")
@@ -316,15 +314,14 @@ class Studio:
         listen: Listener = ignore_event,
     ) -> tuple[GenerateImages, GenerationRequest]:
         check_names("generate", parameters, Parameters)
-        number = 1 if count is None else count
         request = build_request(
             self._runtime,
             prompt,
             cast("RequestParameters", _select_request_parameters(parameters)),
-            count=number,
+            count=count,
         )
         use_case = self._build_generate(
-            parameters.get("backend"), parameters, count=number, listen=listen
+            parameters.get("backend"), parameters, listen=listen
         )
         return use_case, request
 
@@ -333,7 +330,6 @@ class Studio:
         backend: str | None,
         options: SingleRunOptions,
         *,
-        count: int,
         listen: Listener,
         media_type: str | None = None,
     ) -> GenerateImages:
@@ -342,7 +338,6 @@ class Studio:
             self._runtime,
             backend,
             output=_build_output_options(options, media_type=media_type),
-            count=count,
             live=options.get("live", False),
             listen=listen,
         )

@@ -45,7 +45,6 @@ def build_generate(
     backend: str | None,
     *,
     output: OutputOptions,
-    count: int,
     live: bool = False,
     listen: Listener = ignore_event,
     caller: str | None = None,
@@ -68,7 +67,7 @@ def build_generate(
 
     instance = runtime.find_backend(backend).instance
     engine = runtime.get_backend(backend)
-    folder, target = resolve_target(runtime, output, count=count)
+    folder, target = resolve_target(runtime, output)
     listener = isolate_listener(listen)
     if caller is None:
         caller = find_caller(runtime.environment)
@@ -112,7 +111,6 @@ def build_recorded(
         runtime,
         call.plan.instance.name,
         output=OutputOptions(),
-        count=1,
         listen=listen,
         caller=call.caller,
     )
@@ -167,7 +165,7 @@ def build_sweep(
     records = _build_recorder(runtime, listener)
     makers = {
         name: msgspec.structs.replace(
-            build_generate(runtime, name, output=output, count=1, listen=listen),
+            build_generate(runtime, name, output=output, listen=listen),
             records=records,
         )
         for name in dict.fromkeys(name for name, _ in requests)

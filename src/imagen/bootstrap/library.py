@@ -143,7 +143,8 @@ def build_fetch(
     from imagen.usecases.fetch import FetchImage  # noqa: PLC0415
 
     owner, cloud = open_cloud(runtime)
-    folder, target = resolve_target(runtime, output, count=count)
+    folder, target = resolve_target(runtime, output)
+    target.check_count(count)
     if target.destination.name is not None and count > 1:
         raise InvalidRequest(
             f"{count} images cannot be stored in one file.",

@@ -47,7 +47,7 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resolve_target(
-    runtime: Runtime, options: OutputOptions, *, count: int
+    runtime: Runtime, options: OutputOptions
 ) -> "tuple[Path | None, OutputTarget]":
     """Return the folder, None for the stream, and the whole target.
 
@@ -73,11 +73,6 @@ def resolve_target(
     if options.path is None:
         return folder, target
     if options.path == STDOUT:
-        if count != 1:
-            raise InvalidRequest(
-                f"{count} images cannot be written to standard output.",
-                hint="Write one image, or give a folder.",
-            )
         return None, replace(target, folder="", sidecar=False)
     folder, name = split_output_path(options.path, runtime.environment)
     if name is None:

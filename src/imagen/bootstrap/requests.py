@@ -42,7 +42,7 @@ def build_request(
     prompt: str,
     parameters: RequestParameters,
     *,
-    count: int = 1,
+    count: int | None = None,
     unsupported_fields: Mapping[str, str] | None = None,
 ) -> GenerationRequest:
     """Return the validated request that these parameters describe.
@@ -61,10 +61,11 @@ def build_request(
 
 
 def build_overrides(
-    runtime: "Runtime", parameters: RerunParameters, *, count: int = 1
+    runtime: "Runtime", parameters: RerunParameters, *, count: int | None = None
 ) -> "Overrides":
     """Return the fields of the request that a rerun replaces."""
-    return {**parse_parameters(runtime, parameters), "count": count}
+    fields = parse_parameters(runtime, parameters)
+    return fields if count is None else {**fields, "count": count}
 
 
 def build_sweep_requests(
@@ -94,7 +95,7 @@ def build_sweep_requests(
     }
     # Parsed once for all combinations: reference images are read from files.
     shared = msgspec.structs.replace(
-        GenerationRequest(prompt=prompt),
+        GenerationRequest(prompt=prompt, count=1),
         **parse_parameters(runtime, cast("RequestParameters", fixed)),
     )
     requests: list[tuple[str, GenerationRequest]] = []

@@ -69,7 +69,6 @@ def generate_images(
         runtime,
         backend,
         output=output,
-        count=flags.count,
         live=picture is not None,
         listen=listen,
     )

@@ -119,7 +119,8 @@ class RunFlags:
     """The flags of generate and rerun that say how to run the generation.
 
     Attributes:
-        count: The number of images; their seeds count up from the first.
+        count: The number of images; their seeds count up from the first. [default: 1,
+            or the batch size of a ComfyUI workflow]
         live: Show the picture while it is generated, if the backend and the terminal
             support it.
         estimate: Print the request and its cost, and send nothing.
@@ -128,15 +129,11 @@ class RunFlags:
     """
 
     count: Annotated[
-        int,
+        int | None,
         Parameter(
-            alias="-n",
-            group=IMAGE_GROUP,
-            metavar="N",
-            converter=parse_whole_number,
-            show_default=True,
+            alias="-n", group=IMAGE_GROUP, metavar="N", converter=parse_whole_number
         ),
-    ] = 1
+    ] = None
     live: GenerationSwitch = False
     estimate: GenerationSwitch = False
     preview: Annotated[

@@ -59,7 +59,7 @@ def rerun(
         verify: Compare the pixels with the source image; exit 0 if equal, else 1.
     """
     path = output.options(json=general.json).path
-    if verify and run.count != 1:
+    if verify and run.count not in {None, 1}:
         raise UsageError("--verify compares one image; omit --count.")
     out = general.out(hide_results=path == STDOUT)
     runtime = load_runtime(general.config)
@@ -71,7 +71,7 @@ def rerun(
     if source.provenance.source != "imagen" and not out.quiet:
         print_message(f"Using the parameters that {source.provenance.source} recorded.")
     # Read before the generation, because the new image may replace the file.
-    original, differences = source.image.content or b"", list[str]()
+    original, equal = source.image.content or b"", list[bool]()
 
     def compare(new: StoredImage) -> None:
         if not general.json:
@@ -79,8 +79,8 @@ def rerun(
         difference = verify_image(original, new)
         if general.json:
             out.print_image(new, equal=not difference)
+        equal.append(not difference)
         if difference:
-            differences.append(difference)
             print_message(f"Not the same as {source.image.location}: {difference}.")
         elif not out.quiet:
             print_message(f"The same as {source.image.location}, pixel for pixel.")
@@ -99,4 +99,6 @@ def rerun(
         print_image=compare if verify else None,
     )
     # The exit code of a failed generation goes before that of a difference.
-    return code or (exit_codes.NOT_READY if differences else exit_codes.DONE)
+    # Of the batch of a workflow, the image is one.
+    same = any(equal) or not verify
+    return code or (exit_codes.DONE if same else exit_codes.NOT_READY)

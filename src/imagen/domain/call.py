@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from imagen.domain.consumption import UNTOUCHED
-from imagen.domain.errors import Cancelled, ImagenError, Unfinished
+from imagen.domain.errors import Cancelled, ImagenError, InvalidRequest, Unfinished
 from imagen.domain.ids import derive_id
 from imagen.domain.job import GenerationPlan, ImageJob
 from imagen.domain.money.cost import Cost
@@ -53,6 +53,18 @@ class OutputTarget(msgspec.Struct, frozen=True, kw_only=True):
     sidecar: bool = True
     metadata: bool = True
     owner: str = ""
+
+    def check_count(self, count: int) -> None:
+        """Check whether this number of images can be stored here.
+
+        Raises:
+            InvalidRequest: a stream takes one image.
+        """
+        if count > 1 and not self.folder:
+            raise InvalidRequest(
+                f"{count} images cannot be written to standard output.",
+                hint="Write one image, or give a folder.",
+            )
 
 
 class FileVersion(msgspec.Struct, frozen=True, kw_only=True):

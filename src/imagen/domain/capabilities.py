@@ -20,6 +20,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         negative: Whether a negative prompt is supported.
         steps: Whether the number of steps can be set.
         largest_batch: Maximum number of images in one call, at least 1.
+        default_batch: Number of images that a call makes if none is requested, such as
+            the batch size of a workflow.
         formats: Media types that can be requested, the default first; empty: the
             format cannot be requested.
         parameters: Backend parameters that `--set` accepts, each with a short
@@ -42,6 +44,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     negative: bool = False
     steps: bool = False
     largest_batch: int = 1
+    default_batch: int = 1
     formats: tuple[str, ...] = ()
     parameters: Mapping[str, str] | None = {}
     references: int = 0

@@ -66,7 +66,7 @@ def estimate_plan(plan: GenerationPlan) -> Estimate:
         backend=plan.instance.name,
         adapter=plan.instance.adapter,
         model=job.model,
-        images=plan.request.count,
+        images=plan.count,
         calls=len(plan.jobs),
         prompt_sent=job.prompt,
         negative=job.negative,

@@ -18,9 +18,8 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         number: Position of the (first) image in the request, from 1.
-        count: Number of images in the call; above 1 only if the backend takes no seed.
-        exact: True if several images were requested, so that a call makes `count`;
-            False leaves a workflow the number that it has of its own.
+        count: Number of images in the call; above 1 only if the backend takes no seed,
+            or the workflow has this number of its own.
         prompt: The prompt with the style applied.
         negative: The negative prompt; "" for none, or if the backend takes none.
         size: A size that the backend supports.
@@ -36,7 +35,6 @@ class ImageJob(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     count: int = 1
-    exact: bool = False
     prompt: str
     negative: str = ""
     size: Size
@@ -68,6 +66,7 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
     """All calls of one request, and how they differ from it.
 
     Attributes:
+        request: The request, with the number of images that was decided.
         size: The requested size; the jobs have the size that the backend makes.
         negative: The requested negative prompt, even if the backend ignores it.
         at: Local time of planning.
@@ -85,3 +84,8 @@ class GenerationPlan(msgspec.Struct, frozen=True, kw_only=True):
     parameter_report: ParameterReport = msgspec.field(name="honesty")
     may_cost: bool
     price: Price | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of images of the whole request."""
+        return self.request.count or 1

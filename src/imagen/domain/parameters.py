@@ -157,32 +157,42 @@ class ParameterResolver:
             self._apply("mask", mask.name)
         return mask
 
+    def resolve_count(self) -> int:
+        """Return the number of images; that of the workflow if none is requested."""
+        requested, own = self._request.count, self._capabilities.default_batch
+        if requested is None:
+            return own
+        # Recorded only where it matters: a rerun then makes one image, too.
+        return self._apply("count", requested) if own > 1 else requested
+
     def resolve_jobs(
-        self, template: ImageJob, random_int: RandomInt
+        self, template: ImageJob, count: int, random_int: RandomInt
     ) -> tuple[ImageJob, ...]:
-        """Return a job per image, or per batch if the backend takes no seed."""
+        """Return a job per image, or per batch if the backend or the user has those."""
         style, limit = self._request.style, self._capabilities.largest_seed
         requested = self._request.seed or (style.seed if style else 0)
         if limit is None:
             if requested:
                 self._ignore("seed", "takes no seed, so the image cannot be repeated")
-            return self._batches(template)
+            return self._batches(template, count)
         first = choose_seed(requested, limit=limit, random_int=random_int)
         if requested not in {0, first}:
             reason = f"{self._instance.name} takes seeds up to {limit}"
             self._adjust("seed", requested, first, reason)
         else:
             self._apply("seed", first)
+        if self._request.count is None:
+            return (msgspec.structs.replace(template, count=count, seed=first),)
         # One call per image, so that each image has its own seed and can be repeated.
         return tuple(
             msgspec.structs.replace(
                 template, number=1 + step, seed=wrap_seed(first + step, limit=limit)
             )
-            for step in range(self._request.count)
+            for step in range(count)
         )
 
-    def _batches(self, template: ImageJob) -> tuple[ImageJob, ...]:
-        count, largest = self._request.count, max(1, self._capabilities.largest_batch)
+    def _batches(self, template: ImageJob, count: int) -> tuple[ImageJob, ...]:
+        largest = max(1, self._capabilities.largest_batch)
         return tuple(
             msgspec.structs.replace(
                 template, number=start, count=min(largest, count - start + 1)

@@ -55,7 +55,6 @@ def plan_images(
         )
     template = ImageJob(
         number=1,
-        exact=request.count > 1,
         options=resolver.resolve_options(),
         prompt=request.prompt_sent or apply_style(request.prompt, request.style),
         negative=resolver.resolve_negative(),
@@ -67,7 +66,8 @@ def plan_images(
         mask=resolver.resolve_mask(),
         timeout=request.timeout or instance.timeout,
     )
-    jobs = resolver.resolve_jobs(template, random_int)
+    count = resolver.resolve_count()
+    jobs = resolver.resolve_jobs(template, count, random_int)
     price = instance.price
     if price is None and capabilities.may_cost:
         model = template.model or capabilities.model
@@ -84,7 +84,7 @@ def plan_images(
         report = msgspec.structs.replace(report, notes=(*report.notes, note))
     return GenerationPlan(
         instance=instance,
-        request=request,
+        request=msgspec.structs.replace(request, count=count),
         size=size,
         negative=combine_negatives(request.negative, request.style),
         at=now,

@@ -19,6 +19,7 @@ from imagen.domain.style import Style
 FIELD_NAMES = frozenset(
     {
         "aspect",
+        "count",
         "fit",
         "fit_upscale",
         "images",
@@ -116,6 +117,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         seed: 0 chooses a random seed.
         steps: 0 uses that of the style, else of the instance, else of the backend.
         model: None uses the instance's model.
+        count: None makes the number that a workflow has of its own, else one.
         mask: The first reference image is repainted where the mask is transparent.
         fit: How to reach exactly the size if the backend supports only a similar one.
         fit_upscale: Whether `fit` may enlarge an image more than twice.
@@ -137,7 +139,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     steps: int = 0
     model: str | None = None
-    count: int = 1
+    count: int | None = None
     options: Mapping[str, object] = {}
     images: tuple[ReferenceImage, ...] = ()
     mask: ReferenceImage | None = None
@@ -173,7 +175,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
                 f"The number of steps ({self.steps}) is out of range.",
                 hint=f"Use 1 to {MAX_STEPS}, or 0 for the backend's default.",
             )
-        if not 1 <= self.count <= MAX_IMAGES:
+        if self.count is not None and not 1 <= self.count <= MAX_IMAGES:
             raise InvalidRequest(
                 f"The number of images ({self.count}) is out of range.",
                 hint=f"Use 1 to {MAX_IMAGES}.",
@@ -200,7 +202,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         _check_type("negative", self.negative, str, expected="text")
         _check_type("seed", self.seed, int, expected="a whole number")
         _check_type("steps", self.steps, int, expected="a whole number")
-        _check_type("count", self.count, int, expected="a whole number")
+        if self.count is not None:
+            _check_type("count", self.count, int, expected="a whole number")
         if self.model is not None:
             _check_type("model", self.model, str, expected="text")
         if self.timeout is not None:

@@ -44,6 +44,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         steps: The requested number of steps; 0 for none.
         default_steps: The number of steps that the backend used.
         model_requested: Whether the model was requested rather than the default.
+        alone: Whether a run made only this image, although the workflow has a batch.
         other_parameters: Names of parameters that a request cannot express.
     """
 
@@ -65,6 +66,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     mask: Reference | None = None
     fit: Fit | None = None
     fit_upscale: bool = False
+    alone: bool = False
     other_parameters: tuple[str, ...] = ()
 
 
@@ -108,6 +110,7 @@ def provenance_from_sidecar(sidecar: Sidecar) -> Provenance:
             mask=mask,
             fit=Fit(fit) if isinstance(fit, str) else None,
             fit_upscale=applied.get("fit_upscale") is True,
+            alone="count" in applied,
         )
     except ValueError as error:
         raise InvalidRequest(
@@ -213,6 +216,7 @@ def build_rerun_request(
         "images": tuple(images),
         "mask": mask,
         "fit": provenance.fit,
+        "count": 1 if provenance.alone else None,
         **overrides,
         # A switch that is off says nothing about the image.
         "fit_upscale": provenance.fit_upscale or bool(overrides.get("fit_upscale")),

@@ -46,9 +46,7 @@ class OldFiles(msgspec.Struct, frozen=True, kw_only=True):
         """
         found: dict[int, FileVersion] = {}
         for number in call.numbers:
-            name = call.target.destination.named(
-                number=number, count=call.plan.request.count
-            )
+            name = call.target.destination.named(number=number, count=call.plan.count)
             version = None if name is None else self.examine_file(name)
             if version is not None:
                 found[number] = version

@@ -208,7 +208,7 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 finished,
                 sidecar,
                 number=number,
-                count=plan.request.count,
+                count=plan.count,
                 at=plan.at,
                 source_type=received.generated.source_type,
                 again=self.again,

@@ -76,7 +76,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRequest: a value is invalid, or not supported by the backend.
             OverBudget: the request exceeds `max_cost` or the limit of a single call.
         """
-        self.check_target(count=request.count)
+        self.check_target(count=request.count or 1)
         capabilities = self.capabilities(request.model or "")
         if request.images:
             from imagen.usecases.references import (  # noqa: PLC0415 - not for all
@@ -97,6 +97,8 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             media_type=self.store.place.destination.media_type,
             price_of=self.price_of,
         )
+        if request.count is None:
+            self.check_target(count=plan.count)
         if plan.may_cost or request.max_cost is not None:
             check_price(
                 self.budgets if plan.may_cost else (),
@@ -106,13 +108,14 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         return plan
 
     def check_target(self, *, count: int) -> None:
-        """Validate the names of the image files.
+        """Check whether this number of images can be stored at the target.
 
         Raises:
             InvalidRequest: a name is too long, has an unsupported extension, or points
-                outside of the folder.
+                outside of the folder; or a stream would get several images.
         """
         target = self.store.place
+        target.check_count(count)
         target.destination.check(
             at=self.clock.now(),
             backend=self.instance.name,

@@ -245,6 +245,19 @@ def test_seeds_follow_on_one_call_per_image(largest_batch: int) -> None:
     ]
 
 
+@pytest.mark.parametrize("can", [able(default_batch=4), Capabilities(default_batch=4)])
+@pytest.mark.parametrize(("count", "jobs"), [(None, [4]), (1, [1]), (2, [1, 1])])
+def test_a_batch_of_the_workflow_is_kept_if_no_number_is_requested(
+    can: Capabilities, count: int | None, jobs: list[int]
+) -> None:
+    can = msgspec.structs.replace(can, largest_batch=4 if count is None else 1)
+    plan = planned(can=can, count=count)
+
+    assert [job.count for job in plan.jobs] == jobs
+    assert plan.count == sum(jobs)
+    assert plan.parameter_report.applied.get("count") == count
+
+
 def test_seeds_wrap_at_the_limit_of_the_backend() -> None:
     jobs = planned(can=able(largest_seed=100), seed=99, count=3).jobs
 

@@ -8,7 +8,7 @@ from imagen.domain.style import Style
 def test_a_prompt_is_enough() -> None:
     request = GenerationRequest(prompt="a cat")
 
-    assert (request.count, request.seed, request.steps) == (1, 0, 0)
+    assert (request.count, request.seed, request.steps) == (None, 0, 0)
 
 
 @pytest.mark.parametrize(

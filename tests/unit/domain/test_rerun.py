@@ -100,6 +100,16 @@ def test_a_note_that_makes_no_sense_is_refused(wrong: Mapping[str, object]) -> N
         provenance_from_sidecar(noted(**wrong))
 
 
+@pytest.mark.parametrize(("applied", "count"), [({}, None), ({"count": 4}, 1)])
+def test_an_image_that_a_run_made_alone_is_made_alone_again(
+    applied: dict[str, object], count: int | None
+) -> None:
+    made = provenance_from_sidecar(noted(applied=applied))
+
+    assert again(made).count == count
+    assert again(made, count=2).count == 2
+
+
 def test_a_style_that_has_had_its_say_has_it_once() -> None:
     made = provenance_from_sidecar(
         noted(prompt="a cat", prompt_sent="a cat, wide", style="s")

@@ -69,7 +69,9 @@ class Scene:
                 storage=self.storage,
                 rescues=(self.rescue,),
                 load_editor=PlainEditor,
-                place=OutputTarget(destination=destination or Destination()),
+                place=OutputTarget(
+                    folder="/out", destination=destination or Destination()
+                ),
             ),
             records=Recorder(
                 journal=SqliteJournal(database),

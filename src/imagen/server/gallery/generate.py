@@ -152,10 +152,10 @@ def _build_rerun_item(
     with _without_hints():
         source = use_case.find_source(entry.sidecar.id)
     output = OutputOptions(format=source.media_type)
-    maker = build_generate(
-        runtime, source.backend, output=output, count=1, caller=caller
-    )
-    overrides: Overrides = {"seed": 0} if rerun.seed == "new" else {}
+    maker = build_generate(runtime, source.backend, output=output, caller=caller)
+    overrides: Overrides = {"count": 1}
+    if rerun.seed == "new":
+        overrides = {**overrides, "seed": 0}
     with _without_hints():
         request = use_case.build_request(source, overrides, maker=maker)
     return WorkItem(
@@ -175,11 +175,7 @@ def _without_hints() -> Generator[None]:
 
 def _estimate(item: WorkItem, runtime: Runtime) -> CostEstimate:
     use_case = build_generate(
-        runtime,
-        item.backend,
-        output=item.output,
-        count=item.request.count,
-        caller=item.caller,
+        runtime, item.backend, output=item.output, caller=item.caller
     )
     plan = use_case.plan(item.resolve(use_case))
     cost = msgspec.structs.asdict(estimate_plan(plan))

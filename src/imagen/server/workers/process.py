@@ -109,7 +109,6 @@ class Worker:
             runtime,
             item.backend,
             output=item.output,
-            count=item.request.count,
             listen=forward,
             live=item.live and capabilities.live,
             caller=item.caller,

@@ -211,6 +211,7 @@ class BackendContract(
             "`Capabilities.sizes` allows no size"
         )
         assert capabilities.largest_batch >= 1
+        assert capabilities.default_batch >= 1
         assert largest_seed is None or 1 <= largest_seed <= LARGEST_SEED
 
     @proves("generate: InvalidRequest")

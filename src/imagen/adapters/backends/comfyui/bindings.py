@@ -65,6 +65,7 @@ from imagen.adapters.backends.comfyui.tracing import (
     find_sampler_passes,
     is_detailer,
     is_sampler,
+    keeps_batch,
     rank_outputs,
     trace_literal,
 )
@@ -88,7 +89,7 @@ class Bindings(msgspec.Struct, frozen=True, kw_only=True):
             with the number of steps.
         width: The width; FLUX has it twice.
         height: The height, in the same order as the widths.
-        batch: The number of images.
+        batch: The number of images; empty if it is not the number of files.
         cfg: The guidance scale of the sampler.
         guidance: The guidance of distilled models, such as FLUX dev.
         sampler: The name of the sampling method.
@@ -160,6 +161,8 @@ def find_bindings(graph: WorkflowGraph, overrides: BindingOverrides) -> Bindings
         if passes
         else _bind_single_nodes(graph, final, bound, ambiguous)
     )
+    if not all(keeps_batch(graph, to.node, final[0]) for to in found.get("batch", ())):
+        del found["batch"]
     found["image"], found["mask"] = find_image_inputs(graph, final)
     if ambiguous:
         if len(final) > 1:  # independent images: choosing one may settle the rest

@@ -57,8 +57,7 @@ def fill_workflow(
         (bindings.steps, job.steps),
         (bindings.width, job.size.width),
         (bindings.height, job.size.height),
-        # A workflow with a batch of its own keeps it, unless a number was requested.
-        (bindings.batch, job.count if job.exact or job.count > 1 else None),
+        (bindings.batch, None if job.count == workflow.batch else job.count),
         (bindings.model, job.model or None),
     ):
         if value is not None:

@@ -53,6 +53,12 @@ _PASSTHROUGH_INPUTS: Mapping[ValueKind, tuple[str, ...]] = {
 }
 
 # Parts of the names of inputs that never lead to a latent.
+_REGROUPS = (
+    *("anim", "batch", "collage", "combine", "concan", "concat", "gif", "grid", "list"),
+    *("merge", "montage", "pick", "select", "stitch", "video"),
+)
+"""Parts of the classes of nodes that make other images of a batch than one for each."""
+
 _NOT_LATENT = (
     *("clip", "model", "vae", "positive", "negative", "conditioning", "control_net"),
     *("guider", "noise", "sigmas", "sampler", "mask"),
@@ -204,6 +210,17 @@ def rank_outputs(
     kept = [node for node in outputs if node in order]
     stages = sorted((node for node in kept if node in early), key=lambda n: -order[n])
     return tuple(node for node in kept if node not in early), tuple(stages)
+
+
+def keeps_batch(graph: WorkflowGraph, node: str, output: str) -> bool:
+    """Return True if an output has an image for each one in the batch of a node.
+
+    False in doubt: if a node between them makes a grid, an animation or another batch.
+    """
+    after = graph.with_dependents([node])
+    between = after & graph.with_ancestors([output]) - {node}
+    kinds = [graph.nodes[each].class_type.lower() for each in between]
+    return output in after and not any(contains_any(kind, _REGROUPS) for kind in kinds)
 
 
 def find_image_inputs(

@@ -71,6 +71,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         size: The size; None if the file has none that imagen supports.
         steps: The number of steps; None if the file has none.
+        batch: The number of images of one run, as far as it is known.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     bindings: Bindings
     size: Size | None = None
     steps: int | None = None
+    batch: int = 1
 
 
 class RequiredFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +153,7 @@ def build_workflow(found: EditorWorkflow, document: Mapping[str, object]) -> Wor
         bindings=bindings,
         size=_read_size(graph, bindings),
         steps=_read_integer(graph, bindings.steps),
+        batch=max(1, _read_integer(graph, bindings.batch) or 1),
     )
 
 
@@ -170,6 +173,7 @@ def workflow_capabilities(workflow: Workflow) -> Capabilities:
         negative=bool(bindings.negative),
         steps=bool(bindings.steps),
         largest_batch=LARGEST_BATCH if bindings.batch else 1,
+        default_batch=workflow.batch,
         # `--set` accepts any `node.input`: `fill_workflow` refuses unknown ones.
         parameters=None,
         references=len(bindings.image),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.adapters.backends.comfyui.graphs import (
+    Node,
     Nodes,
     guided,
     load_workflow,
@@ -68,6 +69,28 @@ def test_the_links_tell_which_text_is_which() -> None:
     assert places(slots, "batch") == ["5.batch_size"]
     assert places(slots, "model") == ["4.ckpt_name"]
     assert slots.output == ("9",)
+
+
+@pytest.mark.parametrize(
+    ("between", "bound"),
+    [
+        (node("ImageUpscaleWithModel", image=["8", 0], upscale_model=["4", 0]), True),
+        (node("ImageFromBatch", image=["8", 0], batch_index=0, length=1), False),
+        (node("Make Image Grid", images=["8", 0], columns=2), False),
+    ],
+)
+def test_a_batch_that_is_not_the_number_of_files_is_not_changed(
+    between: Node, bound: bool
+) -> None:
+    last = node("SaveImage", filename_prefix="x", images=["20", 0])
+
+    assert bool(found(stock(n9=last, n20=between)).batch) is bound
+
+
+def test_the_frames_of_an_animation_are_no_batch() -> None:
+    last = node("SaveAnimatedWEBP", filename_prefix="x", images=["8", 0])
+
+    assert not found(stock(n9=last)).batch
 
 
 def test_titles_play_no_part() -> None:
