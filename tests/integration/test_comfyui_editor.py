@@ -199,7 +199,7 @@ def test_one_that_makes_only_a_video_is_refused_before_it_runs(
     with ComfyServer() as own:
         save = document["nodes"][-1]
         save.update(type="SaveWEBM", widgets_values=["x", 8.0])
-        with pytest.raises(Misconfigured, match="makes a video or a sound"):
+        with pytest.raises(Misconfigured, match="makes a video, and imagen stores"):
             build(document, own.url).generate(JOB, StoppableContext())
         assert own.prompts == []
 

@@ -402,6 +402,7 @@ def test_a_video_beside_the_image_is_stored_unchanged(
         ("SaveWEBM", {"codec": "vp9", "fps": 8.0, "crf": 32.0}),
         ("VHS_VideoCombine", {"format": "video/h264-mp4", "frame_rate": 8}),
         ("SaveAudio", {}),
+        ("SaveGLB", {}),
     ],
 )
 def test_a_workflow_that_only_makes_a_video_is_refused_before_it_runs(
@@ -414,7 +415,7 @@ def test_a_workflow_that_only_makes_a_video_is_refused_before_it_runs(
 
 
 def test_a_film_alone_is_refused_before_it_runs(build: Build) -> None:
-    with pytest.raises(Misconfigured):
+    with pytest.raises(Misconfigured, match="SaveVideo makes a video, and imagen"):
         build(video(save={}))
 
 

@@ -18,6 +18,16 @@ from imagen.domain.errors import Misconfigured
 MAX_CANDIDATES = 8
 SIZE = "width and height"
 
+_OTHER_MEDIA = {
+    "video": "a video",
+    "webm": "a video",
+    "audio": "a sound",
+    "3d": "a 3D model",
+    "glb": "a 3D model",
+    "mesh": "a 3D model",
+}
+"""What a node makes in place of an image, by a part of its class."""
+
 _PLACEHOLDER = re.compile(r"%[a-z_]+%|\{\{\s*\w+\s*\}\}")
 
 
@@ -37,6 +47,30 @@ def refuse_placeholders(graph: WorkflowGraph, filled: Collection[NodeInput]) -> 
             hint="Write the values that ComfyUI's editor shows; imagen finds the inputs"
             " by the links.",
         )
+
+
+def refuse_other_media(graph: WorkflowGraph, outputs: Iterable[str]) -> None:
+    """Refuse a workflow if one of these nodes makes no image, before it is rendered.
+
+    Raises:
+        Misconfigured: a node makes a video, a sound or a 3D model.
+    """
+    for name in outputs:
+        node = graph.nodes[name]
+        # VHS_VideoCombine makes a GIF or WebP if its format is image/gif or image/webp.
+        if str(node.inputs.get("format")).startswith("image/"):
+            continue
+        kind = node.class_type.lower()
+        made = next(
+            (kind_of for part, kind_of in _OTHER_MEDIA.items() if part in kind), ""
+        )
+        if made:
+            raise Misconfigured(
+                f"{graph.source}: {graph.describe_node(name)} makes {made}, and imagen"
+                " stores images.",
+                hint="Add a SaveImage node, or choose another node under bindings:"
+                " output.",
+            )
 
 
 def ambiguity_error(

@@ -28,6 +28,7 @@ from imagen.adapters.backends.comfyui.binding_errors import (
     join_names,
     list_texts_above,
     missing_prompt_error,
+    refuse_other_media,
     refuse_placeholders,
 )
 from imagen.adapters.backends.comfyui.candidates import (
@@ -163,6 +164,7 @@ def find_bindings(graph: WorkflowGraph, overrides: BindingOverrides) -> Bindings
     )
     if not all(keeps_batch(graph, to.node, final[0]) for to in found.get("batch", ())):
         del found["batch"]
+    refuse_other_media(graph, [*final, *earlier])
     found["image"], found["mask"] = find_image_inputs(graph, final)
     if ambiguous:
         if len(final) > 1:  # independent images: choosing one may settle the rest
@@ -248,6 +250,8 @@ def _find_outputs(
         return nodes, ()
     candidates = find_output_candidates(graph)
     if not candidates:
+        used = {link.node for node in graph.nodes for _, link in graph.links(node)}
+        refuse_other_media(graph, [node for node in graph.nodes if node not in used])
         raise Misconfigured(
             f"{graph.source} has no node that saves or shows an image.",
             hint="Add a SaveImage node at the end, and export it again.",

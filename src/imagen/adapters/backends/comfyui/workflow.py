@@ -58,7 +58,6 @@ PRESET, PRESET_SIZE = "resolution", re.compile(r"(\d+) x (\d+)")
 FREE_PRESET = "width x height (custom)"
 """The size presets of the loaders of Easy-Use, which come before their sides."""
 
-_OTHER_MEDIA = ("video", "webm", "audio")
 _MULTIPLE_OF_8 = {"EmptyLatentImage", "EmptyImage", "ImageScale", "LatentUpscale"}
 _MULTIPLE_OF_16 = {
     *("ModelSamplingFlux", "FluxGuidance", "Flux2Scheduler", "ModelSamplingSD3"),
@@ -146,7 +145,6 @@ def build_workflow(found: EditorWorkflow, document: Mapping[str, object]) -> Wor
     """
     graph = _replace_files(build_graph(document, source=found.source), found.files)
     bindings = find_bindings(graph, found.bindings)
-    _check_outputs(graph, bindings)
     return Workflow(
         name=found.name,
         graph=graph,
@@ -199,22 +197,6 @@ def display_path(path: str) -> str:
     """Return a path for a message; of a long path only the end."""
     short = len(path) <= MAX_NAME_LENGTH
     return display_name(path if short else "…" + path[1 - MAX_NAME_LENGTH :])
-
-
-def _check_outputs(graph: WorkflowGraph, bindings: Bindings) -> None:
-    """Refuse a workflow whose requested output is no image, before it is rendered."""
-    for name in bindings.output:
-        node = graph.nodes[name]
-        kind = node.class_type.lower()
-        # VHS_VideoCombine makes a GIF or WebP if its format is image/gif or image/webp.
-        image = str(node.inputs.get("format")).startswith("image/")
-        if not image and any(word in kind for word in _OTHER_MEDIA):
-            raise Misconfigured(
-                f"{graph.source}: {graph.describe_node(name)} makes a video or a sound,"
-                " and imagen stores images.",
-                hint="Add a SaveImage node, or choose another node under bindings:"
-                " output.",
-            )
 
 
 def _read_built_in(name: str) -> bytes | None:
