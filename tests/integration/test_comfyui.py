@@ -402,6 +402,23 @@ def test_right_options_are_submitted(
     assert server.prompts[0].graph["sampler"]["inputs"]["sampler_name"] == "dpmpp_2m"
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_an_option_needs_no_types_of_nodes(
+    build: Callable[..., ImageBackend], status: int
+) -> None:
+    replace = msgspec.structs.replace
+    with ComfyServer() as server:
+        server.spoil("/object_info/KSampler", status=status)
+        backend = build(server)
+        made = drawn(backend, replace(JOB, options={"cfg": 4.5, "sampler": "heun"}))
+        wrong = drawn(backend, replace(JOB, options={"cfg": "much"}))
+        unknown = drawn(backend, replace(JOB, options={"sampler": "none"}))
+
+    assert is_whole(made)
+    assert server.prompts[0].graph["sampler"]["inputs"]["cfg"] == 4.5
+    assert (type(wrong), type(unknown)) == (InvalidRequest, Refused)
+
+
 def test_an_option_of_an_unknown_node_is_left_to_the_server(
     build: Callable[..., ImageBackend],
 ) -> None:
