@@ -17,6 +17,7 @@ from imagen.adapters.backends.replicate.sizes import (
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.job import ImageJob
+from imagen.domain.media import WRITABLE
 from imagen.domain.size import SizeRule
 from imagen.domain.suggestion import suggest_name
 
@@ -41,12 +42,6 @@ _IMAGES = (
 _MASK = ("mask", "mask_image")
 _SEQUENCE = "sequential_image_generation"
 
-_MEDIA_TYPES = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-}
 _SECRET = re.compile(r"(?:^|_)(?:token|key|secret|password)s?$", re.IGNORECASE)
 _MAX_IMAGES = re.compile(
     r"(?:maximum(?: of)?|up to|at most|\d+-) *(\d+) *(?:\w+ )?images", re.IGNORECASE
@@ -102,7 +97,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         if self.format is None:
             return ()
         default = _media_type(self.format.default)
-        named = [_MEDIA_TYPES[w] for w in self.format.text_choices if w in _MEDIA_TYPES]
+        named = [WRITABLE[w] for w in self.format.text_choices if w in WRITABLE]
         return tuple(dict.fromkeys([default, *named] if default else named))
 
     @property
@@ -285,7 +280,7 @@ def _is_deprecated(field: Field) -> bool:
 
 
 def _media_type(word: object) -> str | None:
-    return _MEDIA_TYPES.get(word) if isinstance(word, str) else None
+    return WRITABLE.get(word) if isinstance(word, str) else None
 
 
 def _largest_seed(seed: Field) -> int:

@@ -24,13 +24,14 @@ _KINDS: Mapping[str, Kind] = {
     "boolean": "flag",
     "array": "list",
 }
-_KIND_NAMES = {
-    "text": "text",
-    "whole": "a whole number",
-    "number": "a number",
-    "flag": "true or false",
-    "list": "a list",
-    "any": "any value",
+# The types of Python, and the name in messages.
+_TYPES: Mapping[Kind, tuple[tuple[type, ...], str]] = {
+    "text": ((str,), "text"),
+    "whole": ((int,), "a whole number"),
+    "number": ((int, float), "a number"),
+    "flag": ((bool,), "true or false"),
+    "list": ((list, tuple), "a list"),
+    "any": ((object,), "any value"),
 }
 _LONGEST_NOTE, _LONGEST_DESCRIPTION, _CHOICES_SHOWN = 80, 2000, 20
 
@@ -71,33 +72,21 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         if self.note and not 0 < len(self.choices) <= _CHOICES_SHOWN:
             text = re.split(r"(?<=[a-z)])\. ", self.note)[0]
         else:
-            text = ", ".join(map(str, self.choices)) or _KIND_NAMES[self.kind]
+            text = ", ".join(map(str, self.choices)) or _TYPES[self.kind][1]
         return as_line(text, longest=_LONGEST_NOTE)
 
     def convert(self, value: object) -> object:
         """Return the value as the model expects it, or raise InvalidRequest."""
         if self.choices:
             return self._find_choice(value)
-        match self.kind:
-            case "whole":
-                if isinstance(value, float) and value.is_integer():
-                    value = int(value)
-                valid = isinstance(value, int) and not isinstance(value, bool)
-            case "number":
-                valid = isinstance(value, (int, float)) and not isinstance(value, bool)
-            case "flag":
-                valid = isinstance(value, bool)
-            case "text":
-                valid = isinstance(value, str)
-            case "list":
-                valid = isinstance(value, (list, tuple))
-            case "any":
-                valid = True
-        if not valid:
-            raise InvalidRequest(
-                f"{self.name} must be {_KIND_NAMES[self.kind]}, not {value!r}."
-            )
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if self.kind == "whole" and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        types, expected = _TYPES[self.kind]
+        is_flag = isinstance(value, bool)
+        wrong_flag = is_flag and self.kind in {"whole", "number"}
+        if not isinstance(value, types) or wrong_flag:
+            raise InvalidRequest(f"{self.name} must be {expected}, not {value!r}.")
+        if isinstance(value, (int, float)) and not is_flag:
             self._check_range(value)
         return value
 
