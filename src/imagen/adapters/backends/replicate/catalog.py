@@ -11,7 +11,7 @@ from typing import Annotated, Self
 import msgspec
 from msgspec import Meta
 
-from imagen.adapters.backends.replicate.models import Model, find_known_model
+from imagen.adapters.backends.replicate.models import Model, known_models
 from imagen.adapters.backends.replicate.schema import read_fields
 from imagen.adapters.system.private_files import write_private_file
 from imagen.domain.errors import InvalidRequest
@@ -215,4 +215,4 @@ def _find_in_table(target: Target) -> Model | None:
     # A specific version is not looked up: its inputs may differ from the table's.
     if target.version or target.deployment:
         return None
-    return find_known_model(target.name)
+    return known_models().get(target.name)

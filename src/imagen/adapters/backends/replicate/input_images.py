@@ -3,7 +3,7 @@
 from base64 import b64encode
 from hashlib import sha256
 
-import msgspec
+from msgspec.structs import replace
 
 from imagen.adapters.backends.replicate.inputs import ModelInputs, mask_is_inverted
 from imagen.domain.errors import InvalidRequest
@@ -14,35 +14,24 @@ MAX_INLINE_BYTES = 256_000
 """The size up to which an image is part of the request; larger ones are uploaded."""
 
 
-class InputImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that is sent to a model."""
-
-    name: str
-    media_type: str
-    content: bytes
-
-    @property
-    def data_uri(self) -> str:
-        """The image as a data URI."""
-        body = b64encode(self.content).decode()
-        return f"data:{self.media_type};base64,{body}"
-
-
-def prepare_image(reference: ReferenceImage) -> InputImage:
-    """Return a reference image, unchanged; InvalidRequest if its content is missing."""
+def check_content(reference: ReferenceImage) -> None:
+    """Raise InvalidRequest if the content of a reference image or mask is missing."""
     if not reference.content:
         raise InvalidRequest(
             f"The content of the reference image {reference.name} is missing."
         )
-    name, kind, content = reference.name, reference.media_type, reference.content
-    return InputImage(name=name, media_type=kind, content=content)
 
 
-def prepare_mask(reference: ReferenceImage, inputs: ModelInputs) -> InputImage:
+def build_data_uri(image: ReferenceImage) -> str:
+    """Return an image as a data URI."""
+    return f"data:{image.media_type};base64,{b64encode(image.content).decode()}"
+
+
+def prepare_mask(mask: ReferenceImage, inputs: ModelInputs) -> ReferenceImage:
     """Return a mask in black and white, as the model expects it."""
-    plain = prepare_image(reference)
+    check_content(mask)
     if inputs.mask is None:
-        return plain
+        return mask
     from PIL import ImageOps  # noqa: PLC0415 - costs Pillow
 
     from imagen.adapters.imaging.pixels import (  # noqa: PLC0415 - costs Pillow
@@ -52,18 +41,17 @@ def prepare_mask(reference: ReferenceImage, inputs: ModelInputs) -> InputImage:
     )
 
     try:
-        with open_image(plain.content) as image:
+        with open_image(mask.content) as image:
             # imagen's masks are transparent where the image is to be redrawn. A mask
             # without transparency is assumed to have the model's own form.
             if not image.has_transparency_data:
-                return plain
+                return mask
             kept = image.convert("RGBA").getchannel("A")
     except UNREADABLE as error:
-        raise InvalidRequest(f"The mask {reference.name} cannot be read.") from error
+        raise InvalidRequest(f"The mask {mask.name} cannot be read.") from error
     painted = kept if mask_is_inverted(inputs.mask) else ImageOps.invert(kept)
-    return InputImage(
-        name="mask.png", media_type="image/png", content=encode_image(painted, "PNG")
-    )
+    content = encode_image(painted, "PNG")
+    return replace(mask, name="mask.png", media_type="image/png", content=content)
 
 
 def compute_digests(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] | None:
@@ -79,6 +67,6 @@ def compute_digests(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] 
         # The digest in the job is that of the user's mask; the model got it converted.
         if not job.mask.content:
             return None
-        mask = prepare_mask(job.mask, inputs).content
-        digests[inputs.mask.name] = [sha256(mask).hexdigest()]
+        content = prepare_mask(job.mask, inputs).content
+        digests[inputs.mask.name] = [sha256(content).hexdigest()]
     return digests

@@ -41,16 +41,6 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def find_known_model(name: str) -> Model | None:
-    """Return the model `owner/name`; None if it is not in the table."""
-    return _table().get(name)
-
-
-def list_known_models() -> tuple[str, ...]:
-    """Return the names of all models in the table."""
-    return tuple(_table())
-
-
 def _model(
     *fields: Field, official: bool = True, pixels: Mapping[str, str] | None = None
 ) -> Model:
@@ -127,6 +117,7 @@ _WEBP_OR_JPG = _choice("output_format", "webp,jpg,png", "jpg")
 _JPG = _choice("output_format", "jpg,png", "jpg")
 _PNG = _choice("output_format", "jpg,png", "png")
 _QUALITY = _whole("output_quality", 0, 100, 80, "of WebP and JPEG")
+_OUTPUTS = _whole("num_outputs", 1, 4, 1)
 _FOLLOW = "how closely to follow the prompt"
 _FORGET = "at 1 the reference image has no effect"
 _UNSAFE = _flag("disable_safety_checker", "do not withhold unsafe images")
@@ -141,10 +132,6 @@ _SD35 = "16:9 1:1 21:9 2:3 3:2 4:5 5:4 9:16 9:21"
 _SCHEDULERS = "DDIM,DPMSolverMultistep,HeunDiscrete,KarrasDPM,K_EULER_ANCESTRAL,K_EULER"
 
 
-def _outputs(largest: int) -> Field:
-    return _whole("num_outputs", 1, largest, 1)
-
-
 def _steps(largest: int, default: int, name: str = "num_inference_steps") -> Field:
     return _whole(name, 1, largest, default)
 
@@ -156,7 +143,7 @@ def _tolerance(low: int, high: int) -> Field:
 def _flux_1(steps: Field, *more: Field) -> Model:
     size = _ratio(_F11), _choice("megapixels", "1,0.25", "1")
     return _model(
-        *(_PROMPT, *size, _SEED, _outputs(4), steps, *more),
+        *(_PROMPT, *size, _SEED, _OUTPUTS, steps, *more),
         *(_WEBP, _QUALITY, _FAST, _UNSAFE),
     )
 
@@ -251,16 +238,11 @@ def _ideogram_3() -> Model:
 
 def _seedream(sizes: str, pixels: str, *more: Field, pictures: int = 14) -> Model:
     ratios = f"{_MATCH} 1:1 4:3 3:4 16:9 9:16 3:2 2:3 21:9"
-    known = {"2K": pixels} if pixels else {}
     return _model(
         *(_PROMPT, _choice("size", sizes, "2K"), _ratio(ratios, _MATCH)),
-        *(
-            _pictures("image_input", pictures),
-            _whole("max_images", 1, 15, 1),
-            *more,
-        ),
+        *(_pictures("image_input", pictures), _whole("max_images", 1, 15, 1), *more),
         _choice("sequential_image_generation", "disabled,auto", "disabled"),
-        pixels=known,
+        pixels={"2K": pixels} if pixels else {},
     )
 
 
@@ -327,7 +309,7 @@ def _gpt_image() -> Model:
 def _sdxl() -> Model:
     return _model(
         *(_PROMPT, *_sides(8, default=1024)),
-        *(_SEED, _outputs(4), _steps(500, 50), _NEGATIVE, _picture("image")),
+        *(_SEED, _OUTPUTS, _steps(500, 50), _NEGATIVE, _picture("image")),
         _mask("black parts are kept, white parts are redrawn"),
         *(_STRENGTH, _number("guidance_scale", 1, 50, 7.5, _FOLLOW)),
         _choice("scheduler", f"{_SCHEDULERS},PNDM", "K_EULER"),
@@ -358,10 +340,11 @@ def _z_image() -> Model:
 
 # Built at the first lookup: every config that names Replicate loads this module.
 @cache
-def _table() -> Mapping[str, Model]:
+def known_models() -> Mapping[str, Model]:
+    """Return the table: each model by its name, `owner/name`."""
     guidance = _number("guidance", 0, 10, 3, _FOLLOW)
     flex = _number("guidance", 1.5, 10, 4.5, _FOLLOW)
-    known: dict[str, Model] = {
+    return {
         "black-forest-labs/flux-schnell": _flux_1(_steps(4, 4)),
         "black-forest-labs/flux-dev": _flux_1(
             _steps(50, 28), guidance, _picture("image"), _STRENGTH
@@ -374,11 +357,8 @@ def _table() -> Mapping[str, Model]:
         "black-forest-labs/flux-1.1-pro-ultra": _model(
             *(_PROMPT, _ratio(_F11), _SEED, _picture("image_prompt")),
             _number("image_prompt_strength", 0, 1, 0.1, "its strength"),
-            *(
-                _flag("raw", "less processed images"),
-                _tolerance(1, 6),
-                _JPG,
-            ),  # Four megapixels. Only the first three sizes are confirmed.
+            *(_flag("raw", "less processed images"), _tolerance(1, 6), _JPG),
+            # Four megapixels. Only the first three sizes are confirmed.
             pixels={
                 "": (
                     "1:1 2048x2048, 16:9 2752x1536, 9:16 1536x2752, 4:3 2368x1792,"
@@ -440,21 +420,17 @@ def _table() -> Mapping[str, Model]:
         ),
         "openai/gpt-image-1.5": _gpt_image(),
         "prunaai/z-image-turbo": _z_image(),
+        "black-forest-labs/flux-kontext-pro": _kontext(),
+        "black-forest-labs/flux-kontext-max": _kontext(),
+        "black-forest-labs/flux-2-pro": _flux_2(pictures=8),
+        "black-forest-labs/flux-2-max": _flux_2(pictures=8),
+        "stability-ai/stable-diffusion-3.5-large": _sd35(5),
+        "stability-ai/stable-diffusion-3.5-large-turbo": _sd35(1),
+        "stability-ai/stable-diffusion-3.5-medium": _sd35(5),
+        "google/imagen-4": _imagen(),
+        "google/imagen-4-fast": _imagen(),
+        "google/imagen-4-ultra": _imagen(),
+        "ideogram-ai/ideogram-v3-turbo": _ideogram_3(),
+        "ideogram-ai/ideogram-v3-balanced": _ideogram_3(),
+        "ideogram-ai/ideogram-v3-quality": _ideogram_3(),
     }
-    known |= {
-        f"black-forest-labs/flux-kontext-{kind}": _kontext() for kind in ("pro", "max")
-    }
-    known |= {
-        f"black-forest-labs/flux-2-{kind}": _flux_2(pictures=8)
-        for kind in ("pro", "max")
-    }
-    known |= {
-        f"stability-ai/stable-diffusion-3.5-{kind}": _sd35(guidance)
-        for kind, guidance in (("large", 5), ("large-turbo", 1), ("medium", 5))
-    }
-    known |= {f"google/imagen-4{kind}": _imagen() for kind in ("", "-fast", "-ultra")}
-    known |= {
-        f"ideogram-ai/ideogram-v3-{kind}": _ideogram_3()
-        for kind in ("turbo", "balanced", "quality")
-    }
-    return known

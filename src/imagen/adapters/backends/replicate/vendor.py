@@ -19,14 +19,14 @@ from imagen.adapters.backends.replicate.catalog import (
 from imagen.adapters.backends.replicate.errors import NotFound, to_error
 from imagen.adapters.backends.replicate.input_images import (
     MAX_INLINE_BYTES,
-    InputImage,
+    build_data_uri,
+    check_content,
     compute_digests,
-    prepare_image,
     prepare_mask,
 )
 from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
 from imagen.adapters.backends.replicate.json_values import as_mapping
-from imagen.adapters.backends.replicate.models import Model, list_known_models
+from imagen.adapters.backends.replicate.models import Model, known_models
 from imagen.adapters.backends.replicate.output_type import guess_output_type
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
@@ -45,6 +45,7 @@ from imagen.adapters.remote.vendor import (
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import BackendError, ImagenError, InvalidRequest, Refused
 from imagen.domain.job import ImageJob
+from imagen.domain.reference import ReferenceImage
 from imagen.domain.suggestion import suggest_name
 from imagen.ports.clock import Clock
 
@@ -205,7 +206,7 @@ class Replicate:
 
     def _unknown_target_error(self, target: Target) -> InvalidRequest:
         kind = "deployment" if target.deployment else "model"
-        known = () if target.deployment else list_known_models()
+        known = () if target.deployment else known_models()
         near = suggest_name(target.name, known)
         return InvalidRequest(
             f"{self.name} has no {kind} {target}, or not for this token.",
@@ -218,10 +219,11 @@ class Replicate:
         """Read the description of the model if necessary, and upload large images."""
         target = self._find_target(job.model)
         model = yield from self._load_model(target)
-        images = [prepare_image(image) for image in job.images]
+        for image in job.images:
+            check_content(image)
         mask = prepare_mask(job.mask, model.build_inputs({})) if job.mask else None
         urls: list[str] = []
-        for image in images:
+        for image in job.images:
             # A comprehension cannot yield requests.
             urls.append((yield from self._attach(image)))  # noqa: PERF401
         attached = AttachedImages(
@@ -262,10 +264,10 @@ class Replicate:
             payload=inputs.build_payload(job, configured, attached),
         )
 
-    def _attach(self, image: InputImage) -> Exchange[str]:
+    def _attach(self, image: ReferenceImage) -> Exchange[str]:
         """Return an image as a data URI; a large one as the URL of an upload."""
         if len(image.content) <= MAX_INLINE_BYTES:
-            return image.data_uri
+            return build_data_uri(image)
         try:
             response = yield HttpRequest(
                 method="POST",

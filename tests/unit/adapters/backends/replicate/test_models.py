@@ -8,21 +8,18 @@ from imagen.adapters.backends.replicate.inputs import (
     build_model_inputs,
     mask_is_inverted,
 )
-from imagen.adapters.backends.replicate.models import (
-    find_known_model,
-    list_known_models,
-)
+from imagen.adapters.backends.replicate.models import known_models
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 
 
 def of(name: str) -> ModelInputs:
-    known = find_known_model(name)
+    known = known_models().get(name)
     assert known is not None
     return build_model_inputs(known.fields, pixels=known.pixels)
 
 
-@pytest.mark.parametrize("name", list_known_models())
+@pytest.mark.parametrize("name", known_models())
 def test_every_model_takes_all_that_it_says_it_does(name: str) -> None:
     inputs = of(name)
     can = inputs.capabilities(name, models=None)
@@ -49,7 +46,7 @@ def test_every_model_takes_all_that_it_says_it_does(name: str) -> None:
     assert all(can.parameters.values()), can.parameters
 
 
-@pytest.mark.parametrize("name", list_known_models())
+@pytest.mark.parametrize("name", known_models())
 def test_every_default_is_one_that_may_be_sent(name: str) -> None:
     for field in of(name).fields.values():
         if field.default is not None:
@@ -97,7 +94,7 @@ def test_comes_as_near_as_the_model_lets_it(
 
 
 def test_some_take_no_seed() -> None:
-    without = {name for name in list_known_models() if of(name).seed is None}
+    without = {name for name in known_models() if of(name).seed is None}
 
     assert without == {
         "bytedance/seedream-4",
@@ -117,7 +114,7 @@ def test_some_take_no_seed() -> None:
 def test_masks_are_painted_where_each_model_paints() -> None:
     painted = {
         name: mask_is_inverted(mask)
-        for name in list_known_models()
+        for name in known_models()
         if (mask := of(name).mask)
     }
 
