@@ -153,6 +153,7 @@ def _run(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last handler
         out.print_error(error)
         return exit_codes.exit_code_for(error)
+    # A command that returns nothing can only succeed or raise an error.
     return result if isinstance(result, int) else exit_codes.DONE
 
 

@@ -19,7 +19,7 @@ from imagen.domain.errors import Misconfigured
 from imagen.usecases.check import check_backend
 
 
-def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
+def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> None:
     """List the configured backends and the available adapters.
 
     ```
@@ -41,7 +41,7 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
         columns = ("name", "adapter", "default")
         instances = [dict(zip(columns, each, strict=True)) for each in backends]
         out.print_json({"backends": instances, "adapters": adapters})
-        return exit_codes.DONE
+        return
     out.print_text("configured backends:")
     out.print_table(
         [
@@ -51,7 +51,6 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> int:
     )
     out.print_text("adapters:")
     out.print_table([(each["name"], each["summary"]) for each in adapters])
-    return exit_codes.DONE
 
 
 def check(

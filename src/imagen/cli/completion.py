@@ -8,7 +8,7 @@ from imagen.cli.output import Output, print_message
 from imagen.domain.errors import Misconfigured, UsageError
 
 
-def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
+def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> None:
     """Install completion of commands, flags, backends and styles for your shell.
 
     Writes the completion script to the shell's own folder and prints its path. For
@@ -39,7 +39,6 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
         print_message(
             "Add this line to ~/.zshrc too: autoload -Uz compinit && compinit"
         )
-    return 0
 
 
 def _runs_compinit(zshrc: Path) -> bool:

@@ -8,7 +8,7 @@ from imagen.settings.environment import process_environment
 from imagen.settings.load import find_config
 
 
-def init() -> int:
+def init() -> None:
     """Print a complete sample imagen.yaml on stdout, with a comment for each key.
 
     Three backends are configured: mock, a ComfyUI server on this machine (the default),
@@ -21,7 +21,6 @@ def init() -> int:
     from imagen.settings.sample import sample_config  # noqa: PLC0415 - rare
 
     Output().print_text(sample_config(installed_adapters()).rstrip("\n"))
-    return exit_codes.DONE
 
 
 def validate(
@@ -59,7 +58,7 @@ def validate(
     return exit_codes.DONE if ready else exit_codes.NOT_READY
 
 
-def migrations() -> int:
+def migrations() -> None:
     """Print the SQL that creates the tables, policies and bucket in Supabase.
 
     It can be run again at any time without losing data.
@@ -71,14 +70,12 @@ def migrations() -> int:
     from imagen.bootstrap.cloud import read_migrations  # noqa: PLC0415 - rare
 
     Output().print_text(read_migrations())
-    return exit_codes.DONE
 
 
-def path(*, config: ConfigFlag = None) -> int:
+def path(*, config: ConfigFlag = None) -> None:
     """Print the path of the active config, even if the file does not exist."""
     found, _ = find_config(keep_path(config), process_environment())
     Output().print_text(str(found))
-    return exit_codes.DONE
 
 
 def _format_count(number: int, noun: str) -> str:

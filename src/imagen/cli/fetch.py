@@ -5,7 +5,6 @@ from contextlib import closing
 
 from imagen.bootstrap.library import build_fetch
 from imagen.bootstrap.output import OutputOptions
-from imagen.cli import exit_codes
 from imagen.cli.generation_flags import OutputFlag, OutputSwitch
 from imagen.cli.output import Output, build_event_listener
 from imagen.cli.parameters import (
@@ -25,7 +24,7 @@ def fetch(
     no_sidecar: OutputSwitch = False,
     config: ConfigFlag = None,
     json: JsonFlag = False,
-) -> int:
+) -> None:
     """Download images from the cloud, each with its sidecar; print their paths.
 
     ```
@@ -64,4 +63,3 @@ def fetch(
         with closing(use_case.cloud):
             for name in ids:
                 out.print_image(use_case.run(name))
-    return exit_codes.DONE

@@ -7,7 +7,6 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.runtime import Runtime
-from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import (
     ConfigFlag,
@@ -46,7 +45,7 @@ def history(
     cloud: bool = False,
     config: ConfigFlag = None,
     json: JsonFlag = False,
-) -> int:
+) -> None:
     """List the images that were made on this machine, the newest first.
 
     The columns: local time, id, backend, seed, size, cost, path, prompt.
@@ -83,14 +82,13 @@ def history(
             )
             if not _print(out, copies):
                 print_message("No image in the cloud.")
-        return exit_codes.DONE
+        return
     with Runtime(process_environment()) as runtime:
         found = runtime.stores.history.find(
             words=search, backend=backend, since=since, limit=limit or None
         )
         if not _print(out, found) and not json:
             print_message("No image matches." if filtered else "No images yet.")
-    return exit_codes.DONE
 
 
 def _print(out: Output, found: Iterable[HistoryEntry]) -> bool:
@@ -107,7 +105,7 @@ def _print(out: Output, found: Iterable[HistoryEntry]) -> bool:
     return not is_empty
 
 
-def forget(*ids: IdWord) -> int:
+def forget(*ids: IdWord) -> None:
     """Remove images from the history, with their prompts; the files are kept.
 
     ```
@@ -130,7 +128,6 @@ def forget(*ids: IdWord) -> int:
                 f"{entry.sidecar.id}: removed from the history; "
                 f"the file stays at {entry.location}."
             )
-    return exit_codes.DONE
 
 
 def _row(entry: HistoryEntry, ids: dict[str, str]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _INDENT = "    "
 
 
-def jobs(*, json: JsonFlag = False) -> int:
+def jobs(*, json: JsonFlag = False) -> None:
     """List unfinished jobs with their state and what they may cost.
 
     `imagen resume` finishes them; `imagen jobs forget` removes one. An interrupted
@@ -52,7 +52,7 @@ def jobs(*, json: JsonFlag = False) -> int:
             out.print_json(_job_fields(job))
         for command, left in commands:
             out.print_json(_command_fields(command, left))
-        return exit_codes.DONE
+        return
     # A job that was never sent cost nothing, and `imagen resume` closes it.
     sent = [job for job in open_jobs if not job.never_sent]
     out.print_lines(_format_jobs(sent, now=runtime.clock.now()))
@@ -64,7 +64,6 @@ def jobs(*, json: JsonFlag = False) -> int:
         )
     elif not (sent or commands):
         print_message("No open jobs.")
-    return exit_codes.DONE
 
 
 def forget(

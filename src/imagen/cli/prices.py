@@ -5,7 +5,6 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.library import load_prices
-from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import ConfigFlag, JsonFlag, load_runtime
 from imagen.usecases.prices import DatedPrice, list_prices
@@ -17,7 +16,7 @@ def prices(
     *,
     config: ConfigFlag = None,
     json: JsonFlag = False,
-) -> int:
+) -> None:
     """Print the known prices, each with its date.
 
     ```
@@ -39,7 +38,6 @@ def prices(
     else:
         head = ("provider", "model", "price", "as of", "age")
         out.print_table([head, *map(_row, prices_found)])
-    return exit_codes.DONE
 
 
 def _row(dated: DatedPrice) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.library import build_strip
 from imagen.bootstrap.output import STDOUT
 from imagen.bootstrap.runtime import Runtime
-from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import PathWord, check_output
 from imagen.settings.environment import process_environment
@@ -22,7 +21,7 @@ def strip(
         PathWord | None,
         Parameter(alias="-o", metavar="PATH", allow_leading_hyphen=True),
     ] = None,
-) -> int:
+) -> None:
     """Write a copy of IMAGE without prompt or metadata, and print its path.
 
     Keeps the pixels bit for bit, and everything else that affects the display.
@@ -45,4 +44,3 @@ def strip(
         location = use_case.run(str(image))
     if where != STDOUT:
         out.print_path(location)
-    return exit_codes.DONE

@@ -16,7 +16,7 @@ from imagen.domain.trash import TrashedFile
 from imagen.settings.environment import process_environment
 
 
-def list_(*, json: JsonFlag = False) -> int:
+def list_(*, json: JsonFlag = False) -> None:
     """List the files in the trash, the oldest first.
 
     Files that `--output` replaced, and images that were deleted in the gallery, are
@@ -39,10 +39,9 @@ def list_(*, json: JsonFlag = False) -> int:
         out.print_lines(columns.lines([_row(each, ids) for each in files]))
     else:
         print_message("The trash is empty.")
-    return exit_codes.DONE
 
 
-def restore(*ids: IdWord, json: JsonFlag = False) -> int:
+def restore(*ids: IdWord, json: JsonFlag = False) -> None:
     """Move files from the trash back to where they were, and print their paths.
 
     An existing file is never replaced: move it away first.
@@ -65,7 +64,6 @@ def restore(*ids: IdWord, json: JsonFlag = False) -> int:
                 out.print_json(_describe(file))
             else:
                 out.print_path(file.location)
-    return exit_codes.DONE
 
 
 def empty(

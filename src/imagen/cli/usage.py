@@ -8,7 +8,6 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.library import open_usage
 from imagen.bootstrap.runtime import Runtime
-from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import JsonFlag, SinceFlag
 from imagen.cli.tables import Columns, escape_control, paginate, shorten_ids
@@ -45,7 +44,7 @@ def usage(
     csv: bool = False,
     plot: bool = False,
     local: bool = False,
-) -> int:
+) -> None:
     """Print costs and usage; days and weeks are in UTC.
 
     ```
@@ -83,7 +82,6 @@ def usage(
                 _print_groups(out, use_case.run(names, since=since), names)
             _report_undelivered(use_case.undelivered_total(), reason)
             _report_pending(use_case.pending())
-    return exit_codes.DONE
 
 
 def _reject_combination(flags: Mapping[str, bool]) -> None:
