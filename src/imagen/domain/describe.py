@@ -6,43 +6,38 @@ from hashlib import sha256
 
 import msgspec
 
+from imagen.domain.call import Call, Received
 from imagen.domain.job import GenerationPlan, ImageJob, ParameterReport
 from imagen.domain.money.cost import Cost
 from imagen.domain.request import MAX_STEPS
-from imagen.domain.result import Generated, GeneratedImage
+from imagen.domain.result import GeneratedImage
 from imagen.domain.seed import LARGEST_SEED
 from imagen.domain.sidecar import Change, Reference, Sidecar
 from imagen.formats.container import ImageFacts
 
 
 def build_sidecar(
-    *,
-    image_id: str,
-    created_at: datetime,
-    plan: GenerationPlan,
-    job: ImageJob,
-    generated: Generated,
+    call: Call,
+    received: Received,
     image: GeneratedImage,
+    *,
+    position: int,
     facts: ImageFacts,
     cost: Cost,
-    latency_ms: int,
-    caller: str,
-    usage_id: str | None,
     version: str,
     unfitted: str = "",
     notes: tuple[str, ...] = (),
-    extra: bool = False,
 ) -> Sidecar:
     """Return the sidecar of one image, still without `bytes` and `sha256`.
 
     Args:
+        position: The position of the image among all outputs of the call, from 0.
         facts: Type and size of the file after all conversions.
         cost: The image's share of the call's cost.
-        usage_id: Id of the call's usage row; None if it has none.
         unfitted: Why the image was not fitted to the requested size; "" if it was.
         notes: Changes made to the image before it was stored.
-        extra: Whether the image is beyond the requested ones.
     """
+    plan, job, generated = call.plan, call.job, received.generated
     request = plan.request
     seed = _choose_figure(image.seed, job.seed, largest=LARGEST_SEED)
     steps = _choose_figure(generated.steps, job.steps, largest=MAX_STEPS)
@@ -59,9 +54,9 @@ def build_sidecar(
         report = msgspec.structs.replace(report, applied=applied, ignored=ignored)
     parameters, problems = _to_json_values({**job.options, **generated.parameters})
     return Sidecar(
-        id=image_id,
-        usage_id=usage_id,
-        created_at=_format_utc(created_at),
+        id=call.output_id(position),
+        usage_id=call.id if call.may_cost else None,
+        created_at=_format_utc(received.at),
         prompt=request.prompt,
         negative=plan.negative,
         style=request.style.name if request.style else None,
@@ -79,10 +74,10 @@ def build_sidecar(
         bytes=0,
         sha256="",
         source_sha256=sha256(image.content).hexdigest(),
-        latency_ms=latency_ms,
+        latency_ms=received.latency_ms,
         cost_usd=cost.usd,
         cost_source=cost.source,
-        caller=caller,
+        caller=call.caller,
         parameters=parameters,
         applied=report.applied,
         ignored=report.ignored,
@@ -93,7 +88,7 @@ def build_sidecar(
         ),
         warnings=(*report.warnings(), *problems, *notes),
         imagen_version=version,
-        extra=extra,
+        extra=position >= job.count,
     )
 
 

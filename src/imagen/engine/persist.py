@@ -182,17 +182,12 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                 upscale=plan.request.fit_upscale,
             )
             sidecar = build_sidecar(
-                image_id=image_id,
-                created_at=received.at,
-                plan=plan,
-                job=call.job,
-                generated=received.generated,
-                image=output.image,
+                call,
+                received,
+                output.image,
+                position=position,
                 facts=finished.facts,
                 cost=cost,
-                latency_ms=received.latency_ms,
-                caller=call.caller,
-                usage_id=call.id if call.may_cost else None,
                 version=__version__,
                 unfitted=finished.unfitted,
                 notes=(
@@ -202,7 +197,6 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
                     *output.image.warnings,
                     *notes,
                 ),
-                extra=position >= call.job.count,
             )
             outcome = self.store.save(
                 finished,

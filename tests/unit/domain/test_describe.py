@@ -3,6 +3,7 @@ from hashlib import sha256
 
 import msgspec
 
+from imagen.domain.call import Call, Received
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.describe import build_sidecar
 from imagen.domain.instance import Instance
@@ -42,20 +43,23 @@ def described(
     )
     image = GeneratedImage(content=b"bytes", media_type="image/png", seed=seed)
     size = came or plan.jobs[0].size
+    generated = Generated(
+        images=(image,), model=model, steps=steps, parameters=reported or {}
+    )
     return build_sidecar(
-        image_id="0198",
-        created_at=AT,
-        plan=plan,
-        job=plan.jobs[number - 1],
-        generated=Generated(
-            images=(image,), model=model, steps=steps, parameters=reported or {}
+        Call(
+            id="0197",
+            created_at=AT,
+            plan=msgspec.structs.replace(plan, jobs=plan.jobs[number - 1 : number]),
+            image_ids=("0198",),
+            caller="me",
+            may_cost=False,
         ),
-        image=image,
+        Received(generated=generated, at=AT, latency_ms=12),
+        image,
+        position=0,
         facts=ImageFacts(media_type="image/png", width=size.width, height=size.height),
         cost=Cost(micros=1_500_000, source="metered"),
-        latency_ms=12,
-        caller="me",
-        usage_id=None,
         version="1.0",
         notes=notes,
     )
