@@ -1,7 +1,7 @@
 """The use cases that make images: generate, sweep, rerun, verify and resume."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,7 @@ from imagen.domain.result import StoredImage
 from imagen.engine.recorder import Recorder
 
 if TYPE_CHECKING:
-    from imagen.bootstrap.parameters import SweepParameters
-    from imagen.domain.request import GenerationRequest
-    from imagen.domain.sweep import SweepGrid, SweepPlan
+    from imagen.domain.sweep import SweepPlan
     from imagen.engine.old_files import OldFiles
     from imagen.engine.store import Numbering, StoreImage
     from imagen.ports.backend import ImageBackend
@@ -135,26 +133,15 @@ def build_recorded_store(
 
 
 def build_sweep(
-    runtime: Runtime,
-    prompt: str,
-    parameters: "SweepParameters",
-    *,
-    backend: str | Sequence[str] | None,
-    output: OutputOptions,
-    listen: Listener,
-) -> "tuple[SweepImages, SweepGrid, list[tuple[str, GenerationRequest]]]":
-    """Build the use case that generates every combination of some values.
-
-    Returns:
-        The use case, and the grid and the requests to plan.
+    runtime: Runtime, names: Iterable[str], *, output: OutputOptions, listen: Listener
+) -> "SweepImages":
+    """Build the use case that generates the images of a sweep on the named backends.
 
     Raises:
-        InvalidRequest: a parameter or the output path is invalid.
+        InvalidRequest: a backend is unknown, or images cannot be stored there.
     """
-    from imagen.bootstrap.requests import build_sweep_requests  # noqa: PLC0415
     from imagen.usecases.sweep import SweepImages  # noqa: PLC0415
 
-    grid, requests = build_sweep_requests(runtime, prompt, parameters, backend=backend)
     if output.path == STDOUT:
         raise InvalidRequest(
             "The images of a sweep cannot go to standard output.",
@@ -168,10 +155,9 @@ def build_sweep(
             build_generate(runtime, name, output=output, listen=listen),
             records=records,
         )
-        for name in dict.fromkeys(name for name, _ in requests)
+        for name in dict.fromkeys(names)
     }
-    use_case = SweepImages(makers=makers, records=records, listen=listener)
-    return use_case, grid, requests
+    return SweepImages(makers=makers, records=records, listen=listener)
 
 
 def build_contact_sheet(use_case: "SweepImages", plan: "SweepPlan") -> "ContactSheet":

@@ -194,13 +194,15 @@ def plan_sweep(
         OverBudget: a call exceeds the limit of a single call.
     """
     from imagen.bootstrap.generation import build_sweep  # noqa: PLC0415
-    from imagen.bootstrap.requests import parse_max_cost  # noqa: PLC0415
+    from imagen.bootstrap.requests import (  # noqa: PLC0415
+        build_sweep_requests,
+        parse_max_cost,
+    )
     from imagen.usecases.generate import Work  # noqa: PLC0415
 
-    use_case, grid, requests = build_sweep(
-        runtime, prompt, parameters, backend=backend, output=output, listen=listen
-    )
-
+    grid, requests = build_sweep_requests(runtime, prompt, parameters, backend=backend)
+    names = [name for name, _ in requests]
+    use_case = build_sweep(runtime, names, output=output, listen=listen)
     use_case.records.may_skip |= repetition.unrecorded
     plan = use_case.plan(grid, requests)
     makers = list(use_case.makers.values())

@@ -269,20 +269,10 @@ class SweepParameters(SharedParameters, total=False):
     negative: str | None
 
 
-def _describe_parameters() -> dict[str, ParameterInfo]:
-    """Return the declarations above, in the order in which help lists them."""
-    described = {
-        name: annotation.__metadata__[0]
-        for name, annotation in RerunParameters.__annotations__.items()
-    }
-    # Those of a class come before those that it inherits.
-    bases = (SharedParameters, RequestParameters)
-    return dict(
-        sorted(
-            described.items(),
-            key=lambda item: sum(item[0] in base.__annotations__ for base in bases),
-        )
-    )
-
-
-PARAMETERS: Mapping[str, ParameterInfo] = _describe_parameters()
+_ALL = RerunParameters.__annotations__
+_INHERITED = (RequestParameters.__annotations__, SharedParameters.__annotations__)
+# As help lists them: those of a class before those that it inherits.
+PARAMETERS: Mapping[str, ParameterInfo] = {
+    name: _ALL[name].__metadata__[0]
+    for name in sorted(_ALL, key=lambda name: sum(name in each for each in _INHERITED))
+}

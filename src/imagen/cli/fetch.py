@@ -43,9 +43,7 @@ def fetch(
         raise UsageError(
             "ID is missing.", hint="`imagen history --cloud` lists the ids."
         )
-    where = check_output(output)
-    if where == STDOUT and json:
-        raise UsageError("--json and `--output -` cannot be combined.")
+    where = check_output(output, json=json)
     out = Output(json=json, hide_results=where == STDOUT)
     with load_runtime(config) as runtime:
         use_case = build_fetch(

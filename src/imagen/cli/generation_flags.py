@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast, get_args
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.once import Repetition
-from imagen.bootstrap.output import STDOUT, OutputOptions
+from imagen.bootstrap.output import OutputOptions
 from imagen.bootstrap.parameters import (
     PARAMETERS,
     Kind,
@@ -36,7 +36,6 @@ from imagen.cli.parameters import (
     read_prompt,
     split_pairs,
 )
-from imagen.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -88,11 +87,8 @@ class OutputFlags:
         Raises:
             UsageError: the path looks like an option, or stdout has two uses.
         """
-        path = check_output(self.output)
-        if path == STDOUT and json:
-            raise UsageError("--json and `--output -` cannot be combined.")
         return OutputOptions(
-            path=path,
+            path=check_output(self.output, json=json),
             sidecar=not self.no_sidecar,
             metadata=not self.no_metadata,
             cloud=not self.no_cloud,

@@ -112,13 +112,16 @@ def read_prompt(word: str, *, flag: str = "") -> str:
         raise UsageError("The prompt on standard input is not UTF-8 text.") from error
 
 
-def check_output(path: PathWord | None) -> str | None:
+def check_output(path: PathWord | None, *, json: bool = False) -> str | None:
     """Return the value of --output as text; reject a value that looks like an option.
 
     Raises:
-        UsageError: the value begins with `-` and is longer than that.
+        UsageError: the value begins with `-` and is longer than that, or stdout has
+            two uses.
     """
     word = keep_path(path)
+    if word == STDOUT and json:
+        raise UsageError("--json and `--output -` cannot be combined.")
     if word is not None and word.startswith("-") and word != STDOUT:
         raise UsageError(
             f"--output needs a path, but {_quote(word)} looks like an option.",
