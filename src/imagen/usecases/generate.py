@@ -123,13 +123,8 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             sidecar=target.sidecar,
         )
 
-    def check_budget(
-        self, plan: GenerationPlan, calls: Sequence[Call] | None = None
-    ) -> None:
+    def check_budget(self, plan: GenerationPlan, calls: Sequence[Call]) -> None:
         """Check calls of the plan against the budgets, without a lasting reservation.
-
-        Args:
-            calls: The calls; None for all of the plan.
 
         Raises:
             OverBudget: a budget would be exceeded.
@@ -138,7 +133,6 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
         if plan.may_cost and self.budgets:
             # Only the journal's transaction can compare with the ledger and the open
             # calls at one moment, so the check reserves and closes at once.
-            calls = self.build_calls(plan) if calls is None else calls
             for record in self.records.begin(calls, limits=self.limits(plan)):
                 record.close(None)
 

@@ -7,9 +7,7 @@ import msgspec
 
 from imagen.domain import events
 from imagen.domain.call import Call
-from imagen.domain.estimate import estimate_plan_cost
 from imagen.domain.job import GenerationPlan
-from imagen.domain.money.budget import check_price
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.domain.seed import LARGEST_DRAWN_SEED, choose_seed
@@ -32,11 +30,7 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
     listen: events.Listener = events.ignore_event
 
     def plan(
-        self,
-        grid: SweepGrid,
-        requests: Sequence[tuple[str, GenerationRequest]],
-        *,
-        max_cost: int | None = None,
+        self, grid: SweepGrid, requests: Sequence[tuple[str, GenerationRequest]]
     ) -> SweepPlan:
         """Plan all images, without sending anything.
 
@@ -46,35 +40,25 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             requests: For each cell of the grid, the backend and the request for one
                 image.
-            max_cost: Limit for the whole sweep in micro-dollars; None for no limit.
 
         Raises:
             InvalidRequest: a parameter is invalid, in general or for a backend.
-            OverBudget: the sweep costs more than `max_cost` or than a whole budget.
+            OverBudget: a call exceeds the limit of a single call.
         """
         seed = choose_seed(0, limit=LARGEST_DRAWN_SEED, random_int=self._any.random_int)
         plans = tuple(
             self._plan(backend, request, number=number, count=len(requests), seed=seed)
             for number, (backend, request) in enumerate(requests, start=1)
         )
-        if max_cost is not None:
-            costs = [estimate_plan_cost(plan).micros for plan in plans]
-            check_price((), calls=costs, max_cost=max_cost)
         return SweepPlan(sweep=grid, cells=grid.cells(), plans=plans)
 
-    def check_budget(
-        self, plan: SweepPlan, calls: Sequence[Call] | None = None
-    ) -> None:
-        """Check whether the budgets allow the plan now, without reserving anything.
-
-        Args:
-            calls: The calls; None for all of the plan.
+    def check_budget(self, plan: SweepPlan, calls: Sequence[Call]) -> None:
+        """Check whether the budgets allow calls of the plan now; reserve nothing.
 
         Raises:
             OverBudget: a budget does not allow it.
             JournalError: the budgets cannot be checked.
         """
-        calls = self.build_calls(plan) if calls is None else calls
         for record in self._begin(plan, calls):
             record.close(None)
 

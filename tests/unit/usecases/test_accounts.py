@@ -522,8 +522,8 @@ def test_an_estimate_holds_nothing_back() -> None:
     request = GenerationRequest(prompt="a cat", size=Size(16, 16))
     plan = scene.generate.plan(request)
 
-    scene.generate.check_budget(plan)
-    scene.generate.check_budget(plan)
+    scene.generate.check_budget(plan, scene.generate.build_calls(plan))
+    scene.generate.check_budget(plan, scene.generate.build_calls(plan))
 
     assert scene.states == []
 

@@ -19,7 +19,7 @@ from imagen.domain.sweep import Axis, SweepGrid, SweepPlan, estimate_sweep
 from imagen.engine.cancellation import Cancellation
 from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import ScriptedBackend, ScriptStep
-from imagen.usecases.generate import GenerateImages
+from imagen.usecases.generate import GenerateImages, Work
 from imagen.usecases.sweep import SweepImages
 
 SEEDS = SweepGrid.of(
@@ -58,7 +58,7 @@ class Scene:
             backend=self.backends[name],
         )
 
-    def plan(self, sweep: SweepGrid = SEEDS, max_cost: int | None = None) -> SweepPlan:
+    def plan(self, sweep: SweepGrid = SEEDS) -> SweepPlan:
         asked = [
             (
                 str(cell.values.get("backend", "a")),
@@ -70,7 +70,11 @@ class Scene:
             )
             for cell in sweep.cells()
         ]
-        return self.use_case.plan(sweep, asked, max_cost=max_cost)
+        return self.use_case.plan(sweep, asked)
+
+    def check_budget(self) -> None:
+        plan = self.plan()
+        self.use_case.check_budget(plan, self.use_case.build_calls(plan))
 
     def run(
         self,
@@ -114,7 +118,7 @@ def test_one_budget_holds_for_all_of_it_and_nothing_is_sent() -> None:
     assert seeds(scene.backends["a"]) == []
     assert scene.scene.states == []
     with pytest.raises(OverBudget):
-        scene.use_case.check_budget(scene.plan())
+        scene.check_budget()
 
 
 def test_a_budget_of_one_backend_counts_its_own_calls_alone() -> None:
@@ -128,18 +132,21 @@ def test_a_budget_of_one_backend_counts_its_own_calls_alone() -> None:
 def test_looking_at_the_budget_reserves_nothing() -> None:
     scene = Scene(budgets=(Budget(day=200_000),))
 
-    scene.use_case.check_budget(scene.plan())
-    scene.use_case.check_budget(scene.plan())
+    scene.check_budget()
+    scene.check_budget()
 
     assert len(scene.run()) == 4
 
 
 def test_the_highest_cost_is_for_all_of_it() -> None:
-    scene = Scene()
+    plan = Scene().plan()
+    calls = Scene().use_case.build_calls(plan)
+    work = Work(calls=calls, send=lambda *_: iter(()), max_cost=200_000)
 
-    assert scene.plan(max_cost=200_000).cost.micros == 200_000
+    assert plan.cost.micros == 200_000
+    work.check_price(calls)
     with pytest.raises(OverBudget, match="--max-cost"):
-        scene.plan(max_cost=199_999)
+        msgspec.structs.replace(work, max_cost=199_999).check_price(calls)
 
 
 def test_a_failure_stops_no_other() -> None:
