@@ -164,9 +164,16 @@ def check_supabase(runtime: Runtime) -> "Iterator[Readiness]":
         used = wanted or bool(environment.supabase_url or environment.supabase_key)
         yield Readiness(name="used" if used else "not used", ready=not used, note=note)
         return
-    from imagen.adapters.supabase.diagnostics import check_project  # noqa: PLC0415
+    from imagen.adapters.supabase.client import SupabaseAccess  # noqa: PLC0415
+    from imagen.adapters.supabase.diagnostics import (  # noqa: PLC0415
+        CHECK_TIMEOUT,
+        check_project,
+    )
 
-    yield from check_project(_build_access(environment), owner=settings.owner_user_id)
+    access = SupabaseAccess(
+        environment.supabase_url, environment.supabase_key, timeout=CHECK_TIMEOUT
+    )
+    yield from check_project(access, owner=settings.owner_user_id)
 
 
 def read_migrations() -> str:

@@ -85,19 +85,26 @@ T = TypeVar("T")
 
 
 class SupabaseAccess:
-    """The URL of a project and its key. The `repr` does not contain the key.
+    """The access to one project, with connections of its own; thread-safe.
+
+    The `repr` does not contain the key.
 
     Args:
         url: Such as `https://abcdefghijkl.supabase.co`. The path of an API, which the
             dashboard appends in some places, is removed.
         key: The secret key, or the key of the role `service_role`.
+        timeout: Seconds that one read or write may take.
     """
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, *, timeout: float = TIMEOUT) -> None:
         self.url = url.rstrip("/")
         for path in _API_PATHS:
             self.url = self.url.removesuffix(path)
-        self.key = key
+        self._key = key
+        self._timeout = timeout
+        self._local = local()
+        self._lock = Lock()
+        self._http: httpx.Client | None = None
 
     def __repr__(self) -> str:
         return f"<access to {self.host}>"
@@ -136,7 +143,7 @@ class SupabaseAccess:
                 "SUPABASE_URL is not the URL of a project.",
                 hint=f"It must be a URL such as {_EXAMPLE_URL}.",
             )
-        if not _KEY.fullmatch(self.key):
+        if not _KEY.fullmatch(self._key):
             raise Misconfigured(
                 "The Supabase key contains invalid characters.",
                 hint=f"Often they were copied along. {_KEY_HINT}",
@@ -144,26 +151,12 @@ class SupabaseAccess:
 
     def headers(self) -> dict[str, str]:
         """Return the headers that authenticate a request."""
-        headers = {"apikey": self.key}
+        headers = {"apikey": self._key}
         # A key of the new kind goes into `apikey` alone: as a bearer token it would be
         # parsed as a JWT and refused (supabase-py issues 1228 and 1230).
-        if not self.key.startswith((_SECRET, _PUBLISHABLE)):
-            headers["Authorization"] = f"Bearer {self.key}"
+        if not self._key.startswith((_SECRET, _PUBLISHABLE)):
+            headers["Authorization"] = f"Bearer {self._key}"
         return headers
-
-
-class SupabaseProject:
-    """The clients for one project, with connections of their own; thread-safe."""
-
-    def __init__(self, access: SupabaseAccess, *, timeout: float = TIMEOUT) -> None:
-        self.access = access
-        self._timeout = timeout
-        self._local = local()
-        self._lock = Lock()
-        self._http: httpx.Client | None = None
-
-    def __repr__(self) -> str:
-        return f"SupabaseProject({self.access!r})"
 
     def table(self, name: str) -> "SyncRequestBuilder":
         """Return the requests for a table, such as `mai.imagen_usage`."""
@@ -232,9 +225,9 @@ class SupabaseProject:
         from postgrest import SyncPostgrestClient  # noqa: PLC0415 - only to send
 
         return SyncPostgrestClient(
-            f"{self.access.url}/rest/v1",
+            f"{self.url}/rest/v1",
             schema=schema,
-            headers=self.access.headers(),
+            headers=self.headers(),
             http_client=self.http,
             # postgrest's own retries would sleep for 7 s before a read fails.
             retry_enabled=False,
@@ -245,8 +238,8 @@ class SupabaseProject:
         from storage3 import SyncStorageClient  # noqa: PLC0415 - only to send
 
         return SyncStorageClient(
-            f"{self.access.url}/storage/v1/",
-            self.access.headers(),
+            f"{self.url}/storage/v1/",
+            self.headers(),
             http_client=self.http,
         )
 
@@ -261,8 +254,8 @@ class SupabaseProject:
 
         with self._lock:
             if self._http is None:
-                self.access.check()
-                self._http = build_client(self.access.url, timeout=self._timeout)
+                self.check()
+                self._http = build_client(self.url, timeout=self._timeout)
                 self._http.event_hooks = {"response": [self._remember]}
             return self._http
 
@@ -276,11 +269,9 @@ class SupabaseProject:
     @property
     def is_public(self) -> bool:
         """True if the key looks like one that is meant for browsers."""
-        key = self.access.key
-        return key.startswith(_PUBLISHABLE) or read_jwt_role(key) in {
-            "anon",
-            "authenticated",
-        }
+        role = read_jwt_role(self._key)
+        is_new = self._key.startswith(_PUBLISHABLE)
+        return is_new or role in {"anon", "authenticated"}
 
     @property
     def last_response(self) -> "httpx.Response | None":
@@ -320,7 +311,7 @@ class SupabaseProject:
         """Return the error for the last response, or for the lack of one."""
         message = _sanitize(message)
         if self.last_response is None:
-            return Unavailable(f"{self.access.host} was not reached: {message}.")
+            return Unavailable(f"{self.host} was not reached: {message}.")
         return self._status_error(self.last_response.status_code, what, message)
 
     @contextmanager
@@ -337,7 +328,7 @@ class SupabaseProject:
         from storage3.exceptions import StorageApiError  # noqa: PLC0415
 
         self._local.response = None
-        host = self.access.host
+        host = self.host
         try:
             yield
         except ImagenError:
@@ -360,7 +351,7 @@ class SupabaseProject:
 
     def _rest_error(self, error: "APIError", what: str) -> ImagenError:
         code, message = error.code or "", _sanitize(error.message)
-        response, host = self.last_response, self.access.host
+        response, host = self.last_response, self.host
         status = response.status_code if response is not None else 0
         nameless = status == _NOT_FOUND and not code
         if code == "PGRST106":
@@ -404,7 +395,7 @@ class SupabaseProject:
         return self._status_error(status, what, message)
 
     def _status_error(self, status: int, what: str, message: str) -> ImagenError:
-        host = self.access.host
+        host = self.host
         if status == _NOT_FOUND or status in _REDIRECTS:
             return self._foreign_response_error()
         if status in {_UNAUTHORIZED, _FORBIDDEN}:
@@ -425,13 +416,13 @@ class SupabaseProject:
                 f"The key has no permission for {what}.", hint=migration_hint(what)
             )
         return Unauthorized(
-            f"{self.access.host} does not accept the key: {message or what}.",
+            f"{self.host} does not accept the key: {message or what}.",
             hint=_KEY_HINT,
         )
 
     def _foreign_response_error(self) -> Unavailable:
         return Unavailable(
-            f"The server at {self.access.host} is not Supabase.",
+            f"The server at {self.host} is not Supabase.",
             hint="Check whether this network requires a sign-in, and whether"
             f" SUPABASE_URL is a URL such as {_EXAMPLE_URL}.",
         )

@@ -11,7 +11,6 @@ import msgspec
 from imagen.adapters.supabase.client import (
     BUCKET,
     SupabaseAccess,
-    SupabaseProject,
     TimedRow,
     migration_hint,
 )
@@ -43,18 +42,17 @@ def check_project(access: SupabaseAccess, *, owner: str) -> Iterator[Readiness]:
 
     Without an owner of the copies of images, the parts for them are skipped.
     """
-    project = SupabaseProject(access, timeout=CHECK_TIMEOUT)
     try:
-        _ = project.http  # a wrong URL or key ends it here
-        yield from _run_checks(project, owner)
+        _ = access.http  # a wrong URL or key ends it here
+        yield from _run_checks(access, owner)
     except (Unavailable, Misconfigured) as error:
         yield Readiness(name="project", ready=False, note=error.explanation)
     finally:
-        project.close()
+        access.close()
 
 
-def _run_checks(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
-    if project.is_public:
+def _run_checks(access: SupabaseAccess, owner: str) -> Iterator[Readiness]:
+    if access.is_public:
         note = (
             "This key is public. Use a secret key (sb_secret_...) or the service_role"
             " key."
@@ -62,7 +60,7 @@ def _run_checks(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
         yield Readiness(name="key", ready=False, note=note)
         return
     try:
-        _read_nothing(project, USAGE)
+        _read_nothing(access, USAGE)
     except Unauthorized as error:
         yield Readiness(name="key", ready=False, note=error.explanation)
         return
@@ -70,23 +68,23 @@ def _run_checks(project: SupabaseProject, owner: str) -> Iterator[Readiness]:
     except Misconfigured:
         pass
     yield Readiness(name="key", ready=True)
-    yield from _check_table(project, USAGE)
+    yield from _check_table(access, USAGE)
     empty: dict[str, object] = {"by": [], "since": "9999-12-31"}
-    yield _run_check(REPORT, lambda: project.call(REPORT, empty, object))
+    yield _run_check(REPORT, lambda: access.call(REPORT, empty, object))
     if not owner:
         note = "Not set in the config, so images are not copied."
         yield Readiness(name="owner_user_id", ready=True, note=note)
         return
-    yield from _check_table(project, IMAGES)
-    yield from _check_privacy(project)
-    yield _run_check(f"bucket {BUCKET}", lambda: _check_bucket(project))
-    yield _run_check("owner_user_id", lambda: _check_owner(project, owner))
+    yield from _check_table(access, IMAGES)
+    yield from _check_privacy(access)
+    yield _run_check(f"bucket {BUCKET}", lambda: _check_bucket(access))
+    yield _run_check("owner_user_id", lambda: _check_owner(access, owner))
 
 
-def _check_table(project: SupabaseProject, table: str) -> Iterator[Readiness]:
-    yield _run_check(f"read {table}", lambda: _read_nothing(project, table))
+def _check_table(access: SupabaseAccess, table: str) -> Iterator[Readiness]:
+    yield _run_check(f"read {table}", lambda: _read_nothing(access, table))
     # PostgreSQL checks the permission to insert even for an empty list of rows.
-    yield _run_check(f"add to {table}", lambda: project.insert(table, []))
+    yield _run_check(f"add to {table}", lambda: access.insert(table, []))
 
 
 def _run_check(what: str, check: Callable[[], object]) -> Readiness:
@@ -97,9 +95,9 @@ def _run_check(what: str, check: Callable[[], object]) -> Readiness:
     return Readiness(name=what, ready=True)
 
 
-def _read_nothing(project: SupabaseProject, table: str) -> None:
-    query = project.table(table).select("id,created_at").limit(1)
-    project.read(table, query, TimedRow)
+def _read_nothing(access: SupabaseAccess, table: str) -> None:
+    query = access.table(table).select("id,created_at").limit(1)
+    access.read(table, query, TimedRow)
 
 
 class _Privacy(msgspec.Struct):
@@ -111,10 +109,10 @@ class _Privacy(msgspec.Struct):
     loose: list[str]  # policies that apply to every bucket
 
 
-def _check_privacy(project: SupabaseProject) -> Iterator[Readiness]:
+def _check_privacy(access: SupabaseAccess) -> Iterator[Readiness]:
     """Check that owners can read their rows and files, and that other users cannot."""
     try:
-        privacy = project.call(PRIVACY, {}, _Privacy)
+        privacy = access.call(PRIVACY, {}, _Privacy)
     except ImagenError as error:
         yield Readiness(name=PRIVACY, ready=False, note=error.explanation)
         return
@@ -133,30 +131,30 @@ def _check_privacy(project: SupabaseProject) -> Iterator[Readiness]:
         yield Readiness(name="no policy for others", ready=False, note=note)
 
 
-def _check_bucket(project: SupabaseProject) -> None:
-    with project.translate_errors(f"The bucket {BUCKET}"):
-        bucket = project.storage().get_bucket(BUCKET)
+def _check_bucket(access: SupabaseAccess) -> None:
+    with access.translate_errors(f"The bucket {BUCKET}"):
+        bucket = access.storage().get_bucket(BUCKET)
     if bucket.public:
         raise Misconfigured(
             "The bucket is public: anyone can read it.", hint=migration_hint(BUCKET)
         )
 
 
-def _check_owner(project: SupabaseProject, owner: str) -> None:
+def _check_owner(access: SupabaseAccess, owner: str) -> None:
     from supabase_auth import SyncGoTrueAdminAPI  # noqa: PLC0415 - only to look
     from supabase_auth.errors import AuthError  # noqa: PLC0415
 
     auth = SyncGoTrueAdminAPI(
-        url=f"{project.access.url}/auth/v1",
-        headers=project.access.headers(),
-        http_client=project.http,
+        url=f"{access.url}/auth/v1",
+        headers=access.headers(),
+        http_client=access.http,
     )
     try:
-        with project.translate_errors("auth.users"):
+        with access.translate_errors("auth.users"):
             auth.get_user_by_id(owner)
     except AuthError as error:
         if error.code != "user_not_found":
-            raise project.to_error("auth.users", error.message) from error
+            raise access.to_error("auth.users", error.message) from error
         raise Misconfigured(
             "The owner_user_id is not a user of the project.",
             hint="Use the UID of a user under Authentication > Users.",

@@ -8,12 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 from uuid import UUID  # noqa: TID251 - only to format one
 
-from imagen.adapters.supabase.client import (
-    BUCKET,
-    SupabaseAccess,
-    SupabaseProject,
-    TimedRow,
-)
+from imagen.adapters.supabase.client import BUCKET, SupabaseAccess, TimedRow
 from imagen.domain.cloud import CloudImage
 from imagen.domain.errors import BackendError, InvalidRequest, UnknownOwner
 from imagen.domain.sidecar import Sidecar
@@ -38,10 +33,10 @@ class SupabaseCloud:
     """
 
     def __init__(self, access: SupabaseAccess) -> None:
-        self._project = SupabaseProject(access)
+        self._access = access
 
     def __repr__(self) -> str:
-        return f"SupabaseCloud({self._project!r})"
+        return f"SupabaseCloud({self._access!r})"
 
     def upload(self, image: CloudImage, content: bytes) -> None:
         """Upload the file, then insert the row."""
@@ -51,22 +46,22 @@ class SupabaseCloud:
             # A file of a user that does not exist would have no owner who can read or
             # delete it. If the deletion fails too, the file does no harm.
             with suppress(Exception):
-                self._project.storage().from_(BUCKET).remove([image.path])
+                self._access.storage().from_(BUCKET).remove([image.path])
             raise
 
     def _send(self, image: CloudImage, content: bytes) -> None:
         media_type = image.sidecar.mime_type
         # The file first: a process that dies in between leaves no row without a file.
-        with self._project.translate_errors(f"The bucket {BUCKET}"):
-            bucket = self._project.storage().from_(BUCKET)
+        with self._access.translate_errors(f"The bucket {BUCKET}"):
+            bucket = self._access.storage().from_(BUCKET)
             bucket.upload(
                 image.path, content, {"content-type": media_type, "x-upsert": "true"}
             )
-        self._project.insert(TABLE, [_to_row(image)])
+        self._access.insert(TABLE, [_to_row(image)])
 
     def find(self, owner: str, *, limit: int | None = None) -> Iterator[CloudImage]:
         """Yield the images page by page."""
-        rows = self._project.read_newest(
+        rows = self._access.read_newest(
             TABLE, _Row, lambda: self._select(owner), limit=limit
         )
         yield from map(_from_row, rows)
@@ -81,7 +76,7 @@ class SupabaseCloud:
             return None
         first, last = (str(UUID(digits.ljust(32, digit))) for digit in "0f")
         query = self._select(owner).gte("id", first).lte("id", last)
-        rows = self._project.read(TABLE, query.order("id").limit(2), _Row)
+        rows = self._access.read(TABLE, query.order("id").limit(2), _Row)
         rows = [row for row in rows if row.id.startswith(begin)]
         if len(rows) > 1:
             raise InvalidRequest(
@@ -92,9 +87,9 @@ class SupabaseCloud:
 
     def download(self, image: CloudImage) -> bytes:
         """Download the file, and compare its hash with the sidecar's."""
-        with self._project.translate_errors(f"The bucket {BUCKET}"):
-            content = self._project.storage().from_(BUCKET).download(image.path)
-            self._project.check_file_response()
+        with self._access.translate_errors(f"The bucket {BUCKET}"):
+            content = self._access.storage().from_(BUCKET).download(image.path)
+            self._access.check_file_response()
         if sha256(content).hexdigest() != image.sidecar.sha256:
             raise BackendError(
                 f"The copy of {image.sidecar.id} differs from the original (SHA-256)."
@@ -103,10 +98,10 @@ class SupabaseCloud:
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
-        self._project.close()
+        self._access.close()
 
     def _select(self, owner: str) -> "SyncSelectRequestBuilder":
-        return self._project.table(TABLE).select(_COLUMNS).eq("owner_user_id", owner)
+        return self._access.table(TABLE).select(_COLUMNS).eq("owner_user_id", owner)
 
 
 class _Row(TimedRow):

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from imagen.adapters.supabase.client import (
-    SupabaseAccess,
-    SupabaseProject,
-    TimedRow,
-)
+from imagen.adapters.supabase.client import SupabaseAccess, TimedRow
 from imagen.domain.errors import Refused
 from imagen.domain.money.cost import MICROS
 from imagen.domain.money.usage import (
@@ -36,10 +32,10 @@ class SupabaseLedger:
     """A table of a Supabase project, and a function in it that computes totals."""
 
     def __init__(self, access: SupabaseAccess) -> None:
-        self._project = SupabaseProject(access)
+        self._access = access
 
     def __repr__(self) -> str:
-        return f"SupabaseLedger({self._project!r})"
+        return f"SupabaseLedger({self._access!r})"
 
     def deliver(self, rows: Sequence[UsageRow]) -> Mapping[str, str]:
         """Insert the rows that are not in the table yet, in one request."""
@@ -47,7 +43,7 @@ class SupabaseLedger:
         # for by halves.
         try:
             if rows:
-                self._project.insert(TABLE, [_to_row(row) for row in rows])
+                self._access.insert(TABLE, [_to_row(row) for row in rows])
         except Refused as error:
             if len(rows) == 1:
                 return {rows[0].id: error.message}
@@ -59,12 +55,12 @@ class SupabaseLedger:
         """Yield the rows page by page."""
 
         def build() -> "SyncSelectRequestBuilder":
-            query = self._project.table(TABLE).select(_COLUMNS)
+            query = self._access.table(TABLE).select(_COLUMNS)
             if since is None:
                 return query
             return query.gte("created_at", start_of_day(since).isoformat())
 
-        yield from map(_from_row, self._project.read_newest(TABLE, _Row, build))
+        yield from map(_from_row, self._access.read_newest(TABLE, _Row, build))
 
     def totals(
         self, by: Sequence[Dimension], *, since: date | None = None
@@ -72,12 +68,12 @@ class SupabaseLedger:
         """Return the totals that the database computes."""
         first = None if since is None else since.isoformat()
         parameters: dict[str, object] = {"by": list(by), "since": first}
-        totals = self._project.call(REPORT, parameters, list[UsageTotal])
+        totals = self._access.call(REPORT, parameters, list[UsageTotal])
         return merge_totals(totals, by)
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
-        self._project.close()
+        self._access.close()
 
 
 class _Row(TimedRow):

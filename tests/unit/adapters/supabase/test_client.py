@@ -4,7 +4,6 @@ import pytest
 
 from imagen.adapters.supabase.client import (
     SupabaseAccess,
-    SupabaseProject,
     read_jwt_role,
     to_jsonable,
 )
@@ -40,7 +39,7 @@ def test_an_address_that_is_no_projects(url: str) -> None:
 @pytest.mark.parametrize("key", ["", "sb_secret_\ncanary", "eyJ canary", "cafécanary"])
 def test_a_key_that_is_none(key: str) -> None:
     with pytest.raises(Misconfigured) as refused:
-        _ = SupabaseProject(SupabaseAccess(URL, key)).http
+        _ = SupabaseAccess(URL, key).http
 
     assert "canary" not in refused.value.message + refused.value.hint
     assert "SUPABASE_SERVICE_KEY" in refused.value.hint
@@ -49,7 +48,7 @@ def test_a_key_that_is_none(key: str) -> None:
 def test_nothing_shows_the_key_or_a_password() -> None:
     access = SupabaseAccess("https://me:canary@host.example", "sb_secret_canary")
 
-    assert "canary" not in repr(access) + repr(SupabaseProject(access)) + access.host
+    assert "canary" not in repr(access) + access.host
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_a_new_key_is_no_token(key: str, opens: dict[str, str]) -> None:
     ],
 )
 def test_a_key_tells_by_its_looks_whether_it_is_public(key: str, public: bool) -> None:
-    assert SupabaseProject(SupabaseAccess(URL, key)).is_public is public
+    assert SupabaseAccess(URL, key).is_public is public
 
 
 def test_a_role_is_read_from_a_token_alone() -> None:
