@@ -87,31 +87,27 @@ def forget(
     """
     if not (ids or key):
         raise UsageError("ID is missing.", hint="`imagen jobs` lists the ids.")
-    out, all_forgotten = Output(json=json), True
+    out, results = Output(json=json), list[bool]()
+
+    def report(name: str, message: str, *, forgotten: bool) -> None:
+        results.append(forgotten)
+        if json:
+            out.print_json({"id": name, "forgotten": forgotten})
+        in_use = "not forgotten: another process is working on the job."
+        print_message(f"{name}: {message if forgotten else in_use}")
+
     with Runtime(process_environment()) as runtime:
         journal, keys = runtime.stores.journal, runtime.stores.keys
         names: list[str] = []
         for command in select_commands(keys, ids, key=key):
             forgotten = forget_command(keys, command)
-            all_forgotten = all_forgotten and forgotten
-            if json:
-                out.print_json({"id": command.id, "forgotten": forgotten})
-            what = "the command is forgotten." if forgotten else _IN_USE
-            print_message(f"{command.id}: {what}")
+            report(command.id, "the command is forgotten.", forgotten=forgotten)
             names += [call.id for call in command.calls if forgotten and call.open]
         names += [each for each in ids if not match_commands(keys, each)]
         for job in select_jobs(journal, names) if names else ():
             forgotten = forget_job(journal, job)
-            all_forgotten = all_forgotten and forgotten
-            if json:
-                out.print_json({"id": job.call.id, "forgotten": forgotten})
-            print_message(
-                f"{job.call.id}: {_format_forgotten(job) if forgotten else _IN_USE}"
-            )
-    return exit_codes.DONE if all_forgotten else exit_codes.NOT_READY
-
-
-_IN_USE = "not forgotten: another process is working on the job."
+            report(job.call.id, _format_forgotten(job), forgotten=forgotten)
+    return exit_codes.DONE if all(results) else exit_codes.NOT_READY
 
 
 def _list_commands(runtime: Runtime) -> "list[tuple[StoredRequest, Remaining]]":

@@ -130,19 +130,13 @@ def _print_groups(
     if not report.groups:
         print_message("No usage.")
         return
-    blank = [""] * (len(names) - 1)
-    out.print_lines(
-        Columns(right={len(names), len(names) + 1, len(names) + 2}).lines(
-            [
-                (*names, *_SUM_HEADERS),
-                *(
-                    (*(getattr(group, name) or "-" for name in names), *_sums(group))
-                    for group in report.groups
-                ),
-                ("total", *blank, *_sums(report.total)),
-            ]
-        )
-    )
+    groups = [
+        (*(getattr(group, name) or "-" for name in names), *_sums(group))
+        for group in report.groups
+    ]
+    total = ("total", *[""] * (len(names) - 1), *_sums(report.total))
+    columns = Columns(right=range(len(names), len(names) + 3))
+    out.print_lines(columns.lines([(*names, *_SUM_HEADERS), *groups, total]))
 
 
 def _print_chart(out: Output, report: UsageReport, name: Dimension) -> None:
