@@ -1,6 +1,6 @@
 """The images and sweeps that the Python API returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +106,7 @@ class Images(list[Image]):
         return {"text/html": render_grid(stored), "text/plain": repr(self)}
 
 
-class Sweep:
+class Sweep(msgspec.Struct, eq=False):
     """The images of a sweep and its contact sheet, which a notebook shows.
 
     Attributes:
@@ -116,24 +116,14 @@ class Sweep:
         picture: The contact sheet as PNG; None if there is none.
     """
 
-    def __init__(
-        self,
-        images: Images,
-        cells: Sequence[Mapping[str, object]],
-        *,
-        page: Path | None,
-        picture: Path | None,
-    ) -> None:
-        self.images = images
-        self.cells = list(cells)
-        self.page = page
-        self.picture = picture
+    images: Images
+    cells: list[Mapping[str, object]]
+    page: Path | None
+    picture: Path | None
 
     def __repr__(self) -> str:
-        return (
-            f"<imagen.Sweep of {len(self.images)} images {self.page or ''}".rstrip()
-            + ">"
-        )
+        page = f" {self.page}" if self.page else ""
+        return f"<imagen.Sweep of {len(self.images)} images{page}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
         if self.picture is None:

@@ -1,7 +1,7 @@
 """The sidecar of an image, from the plan and the backend's result."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from hashlib import sha256
 
 import msgspec
@@ -39,6 +39,7 @@ def build_sidecar(
     """
     plan, job, generated = call.plan, call.job, received.generated
     request = plan.request
+    made = received.at.astimezone(UTC).isoformat(timespec="milliseconds")
     seed = _choose_figure(image.seed, job.seed, largest=LARGEST_SEED)
     steps = _choose_figure(generated.steps, job.steps, largest=MAX_STEPS)
     report = _report_observed(
@@ -56,7 +57,7 @@ def build_sidecar(
     return Sidecar(
         id=call.output_id(position),
         usage_id=call.id if call.may_cost else None,
-        created_at=_format_utc(received.at),
+        created_at=made.replace("+00:00", "Z"),
         prompt=request.prompt,
         negative=plan.negative,
         style=request.style.name if request.style else None,
@@ -145,8 +146,3 @@ def _to_json_values(
         return msgspec.json.decode(msgspec.json.encode(parameters)), ()
     except (TypeError, ValueError, OverflowError, RecursionError):
         return {}, ("the backend reported parameters that cannot be stored as JSON",)
-
-
-def _format_utc(moment: datetime) -> str:
-    utc = moment.astimezone(UTC).isoformat(timespec="milliseconds")
-    return utc.replace("+00:00", "Z")

@@ -314,18 +314,15 @@ class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
         return self.clock.now().astimezone(UTC)
 
 
-class _Attempt:
+class _Attempt(msgspec.Struct):
     """An uploader that runs in a daemon thread, which may outlive the attempt."""
 
-    def __init__(
-        self, uploader: Uploader, listen: events.Listener, wake: Event
-    ) -> None:
-        self.uploader = uploader
-        self.delivered = 0
-        self.reason = ""
-        self.is_over = False
-        self._listen = listen
-        self._wake = wake
+    uploader: Uploader
+    listen: events.Listener
+    wake: Event
+    delivered: int = 0
+    reason: str = ""
+    is_over: bool = False
 
     def start(self, cancellation: Cancellation) -> None:
         Thread(target=self._work, args=(cancellation,), daemon=True).start()
@@ -336,7 +333,7 @@ class _Attempt:
             with closing(self.uploader.upload()) as counts:
                 for count in counts:
                     self.delivered += count
-                    self._listen(events.Delivered(channel=channel, count=count))
+                    self.listen(events.Delivered(channel=channel, count=count))
                     if cancellation.event.is_set():
                         self.reason = INTERRUPTED
                         break
@@ -347,7 +344,7 @@ class _Attempt:
         finally:
             self.uploader.close()
             self.is_over = True
-            self._wake.set()
+            self.wake.set()
 
 
 def describe_pending(channel: Channel, count: int) -> str:

@@ -132,21 +132,15 @@ class SqliteRequestKeys:
         path = self._database.path
         found: list[StoredRequest] = []
         with self._database.reading() as connection:
-            for row in connection.execute(
-                _LIST, [remove_surrogates(caller)]
-            ).fetchall():
-                key, created_at, fingerprint, owner, calls, answer = row
+            rows = connection.execute(_LIST, [remove_surrogates(caller)]).fetchall()
+            for key, created_at, fingerprint, owner, calls, answer in rows:
                 found.append(
                     StoredRequest(
                         key=RequestKey(caller=caller, key=key, fingerprint=fingerprint),
                         created_at=micros_to_datetime(created_at),
                         calls=self._calls(connection, calls),
-                        process=None
-                        if owner is None
-                        else self._process_lock.find_process(owner),
-                        answer=None
-                        if answer is None
-                        else from_json(answer, StoredAnswer, path=path),
+                        process=owner and self._process_lock.find_process(owner),
+                        answer=answer and from_json(answer, StoredAnswer, path=path),
                     )
                 )
         return tuple(found)

@@ -78,11 +78,7 @@ class TerminalCapabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe_terminal(
-    handle: int,
-    environment: TerminalEnvironment,
-    *,
-    clock: Clock,
-    timeout: float = TIMEOUT,
+    handle: int, environment: TerminalEnvironment, *, clock: Clock
 ) -> TerminalCapabilities:
     """Return the capabilities of the terminal that the handle writes to.
 
@@ -90,7 +86,7 @@ def probe_terminal(
     key is waiting, so that reading the answers loses no input.
     """
     if environment.tmux:
-        return _probe_tmux(handle, environment, clock=clock, timeout=timeout)
+        return _probe_tmux(handle, environment, clock=clock)
     variables = environment.terminal
     term = variables.get("TERM", "")
     true_colour = variables.get("COLORTERM", "") in {"truecolor", "24bit"}
@@ -99,7 +95,7 @@ def probe_terminal(
         cell = _cell_size(handle, b"")
         return TerminalCapabilities(cell=cell, true_colour=true_colour)
     queries = (_GRAPHICS, _NAME, _CELL, _AREA, _ATTRIBUTES)
-    answer = _query(handle, b"".join(queries), clock=clock, timeout=timeout)
+    answer = _query(handle, b"".join(queries), clock=clock)
     name = found[1] if (found := _NAME_ANSWER.search(answer)) else b""
     programs = {variables.get("TERM_PROGRAM", ""), variables.get("LC_TERMINAL", "")}
     kitty = bool(_GRAPHICS_ANSWER.search(answer))
@@ -121,14 +117,14 @@ def probe_terminal(
 
 
 def _probe_tmux(
-    handle: int, environment: TerminalEnvironment, *, clock: Clock, timeout: float
+    handle: int, environment: TerminalEnvironment, *, clock: Clock
 ) -> TerminalCapabilities:
     """Query tmux for its own capabilities and for those of its clients.
 
     A query to the terminal behind tmux would be answered into the pane that has the
     focus, which may be another one.
     """
-    answer = _query(handle, _CELL + _ATTRIBUTES, clock=clock, timeout=timeout)
+    answer = _query(handle, _CELL + _ATTRIBUTES, clock=clock)
     methods: list[Method] = ["sixel"] if _SIXEL in _device_attributes(answer) else []
     tmux, exact = None, True
     try:
@@ -159,7 +155,7 @@ def _device_attributes(answer: bytes) -> list[bytes]:
 
 def wait_until_drawn(handle: int, *, clock: Clock) -> None:
     """Wait until the terminal has processed all output; at most `TIMEOUT` seconds."""
-    _query(handle, _ATTRIBUTES, clock=clock, timeout=TIMEOUT)
+    _query(handle, _ATTRIBUTES, clock=clock)
 
 
 def read_terminal_size(handle: int) -> tuple[int, int]:
@@ -190,9 +186,9 @@ def _cell_size(handle: int, answer: bytes) -> tuple[int, int]:
     return _DEFAULT_CELL
 
 
-def _query(handle: int, query: bytes, *, clock: Clock, timeout: float) -> bytes:
+def _query(handle: int, query: bytes, *, clock: Clock) -> bytes:
     """Return the terminal's answer; b"" when it cannot be queried."""
-    answer, end = b"", clock.monotonic() + timeout
+    answer, end = b"", clock.monotonic() + TIMEOUT
     with suppress(DrawingError), open_keyboard(handle) as terminal:
         if select([terminal], [], [], 0)[0]:
             return b""  # the user has typed ahead
