@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imagen.domain.errors import Misconfigured
-from imagen.domain.suggestion import suggest_name
+from imagen.domain.suggestion import suggest
 from imagen.ports.adapter import Adapter
 
 if TYPE_CHECKING:
@@ -47,11 +47,8 @@ def find_adapter(name: str) -> AnyAdapter:
                 hint=f"Reinstall the package that provides {entry.value}.",
             ) from error
     names = adapter_names()
-    near = suggest_name(name, names)
-    raise Misconfigured(
-        f"Unknown adapter {name!r}.",
-        hint=f"Did you mean {near}?" if near else f"Installed: {', '.join(names)}.",
-    )
+    known = f"Installed: {', '.join(names)}."
+    raise Misconfigured(f"Unknown adapter {name!r}.", hint=suggest(name, names, known))
 
 
 def adapter_names() -> list[str]:

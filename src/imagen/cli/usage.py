@@ -14,7 +14,7 @@ from imagen.cli.tables import Columns, escape_control, paginate, shorten_ids
 from imagen.domain.errors import UsageError
 from imagen.domain.money.cost import format_micros, micros_to_usd
 from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
-from imagen.domain.suggestion import suggest_name
+from imagen.domain.suggestion import suggest
 from imagen.settings.environment import process_environment
 from imagen.usecases.usage import UsageReport
 
@@ -94,11 +94,9 @@ def _parse_dimensions(by: str) -> tuple[Dimension, ...]:
     names = tuple(name.strip() for name in by.split(","))
     for name in names:
         if name not in DIMENSIONS:
-            near = suggest_name(name, DIMENSIONS)
             known = f"Use one or more of: {', '.join(DIMENSIONS)}."
             raise UsageError(
-                f"--by cannot group by {name!r}.",
-                hint=f"Did you mean {near}?" if near else known,
+                f"--by cannot group by {name!r}.", hint=suggest(name, DIMENSIONS, known)
             )
         if names.count(name) > 1:
             raise UsageError(f"--by names {name} twice.")

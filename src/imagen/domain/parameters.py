@@ -15,7 +15,7 @@ from imagen.domain.seed import RandomInt, choose_seed, wrap_seed
 from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import combine_negatives
-from imagen.domain.suggestion import suggest_name
+from imagen.domain.suggestion import suggest
 
 # Aspect ratios that differ by no more than this factor count as the same. Rounding to
 # multiples of 64 pixels changes 21:9 of one megapixel by 3 %.
@@ -123,12 +123,10 @@ class ParameterResolver:
         known = self._capabilities.parameters
         for name, value in requested.items():
             if known is not None and name not in known:
-                similar = suggest_name(name, known)
+                listed = f"Its parameters: {', '.join(known) or 'none'}."
                 raise Unsupported(
                     f"{self._instance.name} has no parameter {name!r}.",
-                    hint=f"Did you mean {similar}?"
-                    if similar
-                    else f"Its parameters: {', '.join(known) or 'none'}.",
+                    hint=suggest(name, known, listed),
                 )
             self._apply(f"set.{name}" if name in FIELD_NAMES else name, value)
         return requested

@@ -9,3 +9,9 @@ def suggest_name(name: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415 - see above
 
     return next(iter(get_close_matches(name, list(known), n=1)), None)
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the hint "Did you mean X?"; another hint if no known name is similar."""
+    near = suggest_name(name, known)
+    return f"Did you mean {near}?" if near else otherwise

@@ -9,7 +9,7 @@ import msgspec
 from imagen.domain import events
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.money.price import ListedPrice
-from imagen.domain.suggestion import suggest_name
+from imagen.domain.suggestion import suggest
 
 if TYPE_CHECKING:
     from imagen.ports.clock import Clock
@@ -40,12 +40,10 @@ def list_prices(
     found = [each for each in table if part.lower() in each.model.lower()]
     if not found:
         names = [each.model.rpartition("/")[2] for each in table]
-        near = suggest_name(part.lower(), names)
+        advice = "Run `imagen prices` to list all prices."
         raise InvalidRequest(
             f"No price for a model whose name contains {part!r}.",
-            hint=f"Did you mean {near}?"
-            if near
-            else "Run `imagen prices` to list all prices.",
+            hint=suggest(part.lower(), names, advice),
         )
     today = clock.now().astimezone(UTC).date()
     prices = tuple(

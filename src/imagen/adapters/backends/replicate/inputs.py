@@ -19,7 +19,7 @@ from imagen.domain.errors import InvalidRequest
 from imagen.domain.job import ImageJob
 from imagen.domain.media import WRITABLE
 from imagen.domain.size import SizeRule
-from imagen.domain.suggestion import suggest_name
+from imagen.domain.suggestion import suggest
 
 PROVIDER = "replicate"
 """The name in the price table."""
@@ -211,12 +211,10 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             )
         for name in job.options if self.fields else ():
             if name not in self.fields:
-                near = suggest_name(name, self.unmapped)
+                listed = f"Its inputs are {', '.join(self.unmapped)}."
                 raise InvalidRequest(
                     f"The model has no input {name!r}.",
-                    hint=f"Did you mean {near}?"
-                    if near
-                    else f"Its inputs are {', '.join(self.unmapped)}.",
+                    hint=suggest(name, self.unmapped, listed),
                 )
         for name in job.options:
             # Options are stored in the history and in sidecars, so a token of another

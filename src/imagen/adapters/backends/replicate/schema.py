@@ -13,7 +13,7 @@ from imagen.adapters.backends.replicate.json_values import (
     as_number,
 )
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.suggestion import suggest_name
+from imagen.domain.suggestion import suggest
 
 Kind: TypeAlias = Literal["text", "whole", "number", "flag", "list", "any"]
 
@@ -95,13 +95,12 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         for choice in self.choices:
             if json_equal(choice, value) or str(choice) == _format_choice(value):
                 return choice
-        near = suggest_name(str(value), map(str, self.choices))
         listed = ", ".join(map(str, self.choices[:_CHOICES_SHOWN]))
         more = " and others" if len(self.choices) > _CHOICES_SHOWN else ""
-        raise InvalidRequest(
-            f"{self.name} cannot be {value!r}.",
-            hint=f"Did you mean {near}?" if near else f"Use one of {listed}{more}.",
+        hint = suggest(
+            str(value), map(str, self.choices), f"Use one of {listed}{more}."
         )
+        raise InvalidRequest(f"{self.name} cannot be {value!r}.", hint=hint)
 
     def _check_range(self, value: float) -> None:
         low, high = self.lowest, self.highest
