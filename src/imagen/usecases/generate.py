@@ -136,17 +136,6 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             for record in self.records.begin(calls, limits=self.limits(plan)):
                 record.close(None)
 
-    def run(
-        self, request: GenerationRequest, *, cancellation: Cancellation | None = None
-    ) -> GenerationReport:
-        """Make and store all images of a request, and return the results in order.
-
-        Raises:
-            InvalidRequest, OverBudget, JournalError: nothing was sent.
-        """
-        plan = self.plan(request)
-        return build_report(self.outcomes(plan, cancellation or Cancellation()))
-
     def outcomes(
         self,
         plan: GenerationPlan,

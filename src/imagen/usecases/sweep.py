@@ -75,18 +75,18 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         plan: SweepPlan,
         cancellation: Cancellation,
         *,
+        calls: Sequence[Call],
         at_once: int | None = None,
-        calls: Sequence[Call] | None = None,
     ) -> Iterator[StoredImage | FailedImage]:
         """Generate the images of a plan, and yield each outcome as soon as it is known.
 
         A failed image does not stop the others.
 
         Args:
+            calls: The calls to make; also those of an interrupted plan for the same
+                sweep.
             at_once: Calls at the same time, on all backends together; None uses the
                 `concurrency` of each backend.
-            calls: The calls to make, if not all; also those of an interrupted plan for
-                the same sweep.
 
         Raises:
             InvalidRequest, OverBudget, JournalError, Unauthorized, Misconfigured:
@@ -95,8 +95,6 @@ class SweepImages(msgspec.Struct, frozen=True, kw_only=True):
         # Before anything is reserved: a backend that is not set up leaves no trace.
         for maker in self.makers.values():
             maker.prepare()
-        if calls is None:
-            calls = self.build_calls(plan)
         calls = self._any.store.examine_old_files(calls)
         records = self._begin(plan, calls)
         jobs = [job for each in plan.plans for job in each.jobs]

@@ -39,11 +39,21 @@ from imagen.testing.fakes import (
     ScriptStep,
     plain_images,
 )
-from imagen.usecases.generate import GenerateImages
+from imagen.usecases.generate import GenerateImages, build_report
 from imagen.usecases.resume import ResumeCalls, ResumeResult
 
 PAID = msgspec.structs.replace(ANYTHING, may_cost=True, provider="vendor")
 FIVE_CENTS = Price(rates=(Rate(unit="per_image", usd=Decimal("0.05")),))
+
+
+def run(
+    generate: GenerateImages,
+    request: GenerationRequest,
+    cancellation: Cancellation | None = None,
+) -> GenerationReport:
+    """Make and store all images of a request."""
+    plan = generate.plan(request)
+    return build_report(generate.outcomes(plan, cancellation or Cancellation()))
 
 
 class RecordingJournal(SqliteJournal):
@@ -129,9 +139,10 @@ class PaidScene:
         self, *, cancellation: Cancellation | None = None, **asked: object
     ) -> GenerationReport:
         request = {"prompt": "a cat", "size": Size(16, 16), **asked}
-        return self.generate.run(
+        return run(
+            self.generate,
             GenerationRequest(**request),  # type: ignore[arg-type]
-            cancellation=cancellation,
+            cancellation,
         )
 
     def die(self) -> RecordingJournal:

@@ -5,6 +5,7 @@ import msgspec
 import pytest
 from tests.contract_internal.databases import temporary_database
 from tests.contract_internal.fakes.images import PlainEditor
+from tests.unit.usecases.scenes import run
 
 from imagen.adapters.database.files import FileSpool
 from imagen.adapters.database.history import SqliteHistory
@@ -87,7 +88,7 @@ class Scene:
         )
 
     def run(self, **asked: object) -> GenerationReport:
-        return self.generate.run(ask(**asked))
+        return run(self.generate, ask(**asked))
 
     def heard_names(self) -> list[str]:
         return [type(event).__name__ for event in self.heard]
@@ -301,7 +302,7 @@ def test_every_image_has_an_id_of_its_own() -> None:
     scene = Scene()
     generate = msgspec.structs.replace(scene.generate, random_int=lambda _: next(dice))
 
-    report = generate.run(ask(count=3, seed=1))
+    report = run(generate, ask(count=3, seed=1))
 
     assert len({image.sidecar.id for image in report.stored}) == 3
 
@@ -431,7 +432,7 @@ def test_a_fault_of_a_storage_loses_no_image() -> None:
     store = msgspec.structs.replace(scene.generate.store, storage=CarelessStorage())
     generate = msgspec.structs.replace(scene.generate, store=store)
 
-    generate.run(ask())
+    run(generate, ask())
 
     assert scene.rescue.kept
 
@@ -440,7 +441,7 @@ def test_makes_nothing_once_cancelled() -> None:
     scene, cancellation = Scene(), Cancellation()
     cancellation.cancel()
 
-    report = scene.generate.run(ask(count=3), cancellation=cancellation)
+    report = run(scene.generate, ask(count=3), cancellation)
 
     assert [type(failed.error) for failed in report.failed] == [Cancelled] * 3
     assert scene.backend.jobs == []
@@ -462,7 +463,7 @@ def test_stores_what_was_made_before_it_was_cancelled() -> None:
     cancellation = Cancellation()
     scene = Scene(plain_images, cancelling(cancellation))
 
-    report = scene.generate.run(ask(count=3), cancellation=cancellation)
+    report = run(scene.generate, ask(count=3), cancellation)
 
     assert [image.number for image in report.stored] == [1]
     assert [(failed.number, type(failed.error)) for failed in report.failed] == [

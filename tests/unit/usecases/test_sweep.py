@@ -82,8 +82,12 @@ class Scene:
         cancellation: Cancellation | None = None,
         at_once: int | None = None,
     ) -> list[StoredImage | FailedImage]:
+        plan = self.plan(sweep)
         outcomes = self.use_case.outcomes(
-            self.plan(sweep), cancellation or Cancellation(), at_once=at_once
+            plan,
+            cancellation or Cancellation(),
+            calls=self.use_case.build_calls(plan),
+            at_once=at_once,
         )
         return sorted(outcomes, key=lambda outcome: outcome.number)
 
