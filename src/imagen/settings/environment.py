@@ -5,15 +5,17 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
 from imagen.domain.errors import Misconfigured
-from imagen.domain.modes import MODES, Mode
 
 if TYPE_CHECKING:
     from imagen.ports.adapter import Secrets
+
+Mode: TypeAlias = Literal["auto", "on", "off"]
+"""The modes of the preview and of the cloud sync."""
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
@@ -173,13 +175,13 @@ class Environment:
 
     def _get_mode(self, name: str) -> Mode | None:
         mode = self._get(name)
-        if mode and mode not in MODES:
+        if mode and mode not in get_args(Mode):
             from imagen.settings.secrets import display_value  # noqa: PLC0415 - rare
 
             raise Misconfigured(
                 f"${name} is {display_value(mode)}.", hint="Set it to auto, on or off."
             )
-        return mode or None
+        return cast("Mode", mode) if mode else None
 
     def _get(self, name: str) -> str:
         return self._variables.get(name, "")

@@ -15,13 +15,13 @@ import msgspec
 from msgspec import Meta
 
 from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
-from imagen.domain.modes import Mode
 from imagen.domain.money.budget import Budget
 from imagen.domain.naming import DEFAULT_TEMPLATE, PLACEHOLDERS, Destination
 from imagen.domain.request import MAX_IMAGES
 from imagen.domain.seed import validate_seed
 from imagen.domain.size import Size
 from imagen.domain.style import Style
+from imagen.settings.environment import Mode
 from imagen.settings.money import BudgetBlock, BudgetSettings, PriceBlock, key
 
 MOCK = "mock"
