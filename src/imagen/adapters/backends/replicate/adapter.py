@@ -13,7 +13,6 @@ from msgspec import Meta
 
 from imagen.adapters.backends.replicate.catalog import (
     DEFAULT_URL,
-    ConfiguredInputs,
     ModelCatalog,
     Target,
 )
@@ -109,7 +108,8 @@ def create(options: ReplicateOptions, context: BackendContext) -> ImageBackend:
     folder = None if context.cache is None else Path(context.cache)
     vendor = Replicate(
         url=url,
-        configured=ConfiguredInputs(target=target, values=options.input),
+        target=target,
+        inputs=options.input,
         wait=options.wait,
         catalog=ModelCatalog(url, folder=folder, clock=context.clock),
     )

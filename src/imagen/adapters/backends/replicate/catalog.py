@@ -1,7 +1,6 @@
 """The catalog of models: the built-in table, and descriptions read from the API."""
 
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -52,25 +51,6 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
                 hint="Use owner/name, such as black-forest-labs/flux-schnell.",
             )
         return cls(name=f"{found[1]}/{found[2]}", version=found[3] or "")
-
-
-class ConfiguredInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """The inputs that the config sets for every job.
-
-    Attributes:
-        target: The model or deployment in the config.
-        values: The values, by the model's own names.
-    """
-
-    target: Target
-    values: Mapping[str, object] = {}
-
-    def for_target(self, target: Target, model: Model) -> Mapping[str, object]:
-        """Return the values for a target; for another model, those that it knows."""
-        if target == self.target:
-            return self.values
-        names = {field.name for field in model.fields}
-        return {name: value for name, value in self.values.items() if name in names}
 
 
 class ModelVersion(msgspec.Struct, frozen=True):

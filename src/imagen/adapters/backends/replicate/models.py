@@ -6,6 +6,7 @@ where either states them. If a model has changed since, Replicate answers with a
 which costs nothing, and its description is read.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache, partial
 
@@ -14,6 +15,16 @@ import msgspec
 from imagen.adapters.backends.replicate.inputs import ModelInputs, build_model_inputs
 from imagen.adapters.backends.replicate.schema import Field, Kind
 from imagen.adapters.backends.replicate.sizes import Pixels, parse_ratio_sizes
+from imagen.domain.media import SVG
+
+_OUTPUT_TYPES = {
+    "svg": SVG,
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+    "mov": "video/quicktime",
+}
+_EXTENSION = re.compile(r"[^/:]/[^?#]*\.([A-Za-z0-9]{2,5})(?:[?#].*)?")
+_VIDEO_INPUTS = {"fps", "frame_rate", "frames_per_second", "num_frames", "duration"}
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +50,20 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         return build_model_inputs(
             self.fields, pixels=self.pixels, configured=configured
         )
+
+    def guess_output_type(self, name: str) -> str:
+        """Return the media type of the outputs of the model `owner/name`.
+
+        "" if it is one of common images, as far as the description tells.
+        """
+        for url in self.examples:
+            # The name of the file, which a data URI does not have.
+            if not url.startswith("data:") and (found := _EXTENSION.search(url)):
+                return _OUTPUT_TYPES.get(found[1].lower(), "")
+        if name.lower().endswith("-svg"):
+            return SVG
+        inputs = (field.name for field in self.fields)
+        return "" if _VIDEO_INPUTS.isdisjoint(inputs) else "video/mp4"
 
 
 def _model(
@@ -267,77 +292,6 @@ def _recraft(sizes: str, ratios: str, *more: Field) -> Model:
     )
 
 
-def _qwen() -> Model:
-    return _model(
-        *(_PROMPT, _ratio("1:1 16:9 9:16 4:3 3:4 3:2 2:3", "16:9")),
-        _choice(
-            "image_size",
-            "optimize_for_quality,optimize_for_speed",
-            "optimize_for_quality",
-        ),
-        *(_SEED, _steps(50, 30), _NEGATIVE, _picture("image"), _WEBP, _QUALITY),
-        _number("guidance", 0, 10, 3, _FOLLOW),
-        _number("strength", 0, 1, 0.9, _FORGET),
-        _flag("enhance_prompt", "expand the prompt"),
-        _text("lora_weights", "the URL of a LoRA"),
-        _number("lora_scale", note="its strength"),
-        *(_FAST, _UNSAFE),
-        pixels={
-            "optimize_for_quality": (
-                "1:1 1328x1328, 16:9 1664x928, 9:16 928x1664, 4:3 1472x1104,"
-                " 3:4 1104x1472, 3:2 1584x1056, 2:3 1056x1584"
-            )
-        },
-    )
-
-
-def _gpt_image() -> Model:
-    return _model(
-        *(_PROMPT, _ratio("1:1 3:2 2:3"), _pictures("input_images", 16)),
-        _choice("quality", "low,medium,high,auto", "auto"),
-        _choice("background", "auto,transparent,opaque", "auto"),
-        _choice("moderation", "auto,low", "auto"),
-        _choice("input_fidelity", "low,high", "low"),
-        _whole("number_of_images", 1, 10, 1),
-        _choice("output_format", "png,jpeg,webp", "webp"),
-        _whole("output_compression", 0, 100, 90, "of WebP and JPEG"),
-        _text("user_id", "id of the end user, for OpenAI"),
-        pixels={"": "1:1 1024x1024, 3:2 1536x1024, 2:3 1024x1536"},
-    )
-
-
-def _sdxl() -> Model:
-    return _model(
-        *(_PROMPT, *_sides(8, default=1024)),
-        *(_SEED, _OUTPUTS, _steps(500, 50), _NEGATIVE, _picture("image")),
-        _mask("black parts are kept, white parts are redrawn"),
-        *(_STRENGTH, _number("guidance_scale", 1, 50, 7.5, _FOLLOW)),
-        _choice("scheduler", f"{_SCHEDULERS},PNDM", "K_EULER"),
-        _choice(
-            "refine",
-            "no_refiner,expert_ensemble_refiner,base_image_refiner",
-            "no_refiner",
-        ),
-        _whole("refine_steps", note="steps of the refiner"),
-        _number("high_noise_frac", 0, 1, 0.8, "share of expert_ensemble_refiner"),
-        _flag("apply_watermark", "add an invisible watermark", default=True),
-        _text("replicate_weights", "a LoRA that was trained on Replicate"),
-        _number("lora_scale", 0, 1, 0.6, "its strength"),
-        _UNSAFE,
-        official=False,
-    )
-
-
-def _z_image() -> Model:
-    return _model(
-        *(_PROMPT, *_sides(16, default=1024)),
-        *(_SEED, _whole("num_inference_steps", 1, default=8)),
-        _number("guidance_scale", 0, default=0, note=_FOLLOW),
-        msgspec.structs.replace(_WEBP, default=None),
-        *(_QUALITY, msgspec.structs.replace(_FAST, default=False)),
-    )
-
-
 # Built at the first lookup: every config that names Replicate loads this module.
 @cache
 def known_models() -> Mapping[str, Model]:
@@ -379,7 +333,25 @@ def known_models() -> Mapping[str, Model]:
             *(_WEBP_OR_JPG, msgspec.structs.replace(_QUALITY, default=95)),
             *(msgspec.structs.replace(_FAST, default=False), _UNSAFE),
         ),
-        "stability-ai/sdxl": _sdxl(),
+        "stability-ai/sdxl": _model(
+            *(_PROMPT, *_sides(8, default=1024)),
+            *(_SEED, _OUTPUTS, _steps(500, 50), _NEGATIVE, _picture("image")),
+            _mask("black parts are kept, white parts are redrawn"),
+            *(_STRENGTH, _number("guidance_scale", 1, 50, 7.5, _FOLLOW)),
+            _choice("scheduler", f"{_SCHEDULERS},PNDM", "K_EULER"),
+            _choice(
+                "refine",
+                "no_refiner,expert_ensemble_refiner,base_image_refiner",
+                "no_refiner",
+            ),
+            _whole("refine_steps", note="steps of the refiner"),
+            _number("high_noise_frac", 0, 1, 0.8, "share of expert_ensemble_refiner"),
+            _flag("apply_watermark", "add an invisible watermark", default=True),
+            _text("replicate_weights", "a LoRA that was trained on Replicate"),
+            _number("lora_scale", 0, 1, 0.6, "its strength"),
+            _UNSAFE,
+            official=False,
+        ),
         "google/nano-banana-pro": _banana(
             "1:1 2:3 3:2 3:4 4:3 4:5 5:4 9:16 16:9 21:9",
             "2K",
@@ -400,7 +372,27 @@ def known_models() -> Mapping[str, Model]:
         "recraft-ai/recraft-v4": _recraft(
             _RECRAFT_4, "1:1,4:3,3:4,3:2,2:3,16:9,9:16,1:2,2:1,14:10,10:14,4:5,5:4,6:10"
         ),
-        "qwen/qwen-image": _qwen(),
+        "qwen/qwen-image": _model(
+            *(_PROMPT, _ratio("1:1 16:9 9:16 4:3 3:4 3:2 2:3", "16:9")),
+            _choice(
+                "image_size",
+                "optimize_for_quality,optimize_for_speed",
+                "optimize_for_quality",
+            ),
+            *(_SEED, _steps(50, 30), _NEGATIVE, _picture("image"), _WEBP, _QUALITY),
+            _number("guidance", 0, 10, 3, _FOLLOW),
+            _number("strength", 0, 1, 0.9, _FORGET),
+            _flag("enhance_prompt", "expand the prompt"),
+            _text("lora_weights", "the URL of a LoRA"),
+            _number("lora_scale", note="its strength"),
+            *(_FAST, _UNSAFE),
+            pixels={
+                "optimize_for_quality": (
+                    "1:1 1328x1328, 16:9 1664x928, 9:16 928x1664, 4:3 1472x1104,"
+                    " 3:4 1104x1472, 3:2 1584x1056, 2:3 1056x1584"
+                )
+            },
+        ),
         "qwen/qwen-image-2-pro": _model(
             *(_PROMPT, _ratio("1:1 16:9 9:16 4:3 3:4 3:2 2:3 2:1 1:2"), _SEED),
             *(_NEGATIVE, _picture("image")),
@@ -418,8 +410,25 @@ def known_models() -> Mapping[str, Model]:
         "bytedance/seedream-5-lite": _seedream(
             "2K,3K", _TWO_K, _choice("output_format", "png,jpeg", "png")
         ),
-        "openai/gpt-image-1.5": _gpt_image(),
-        "prunaai/z-image-turbo": _z_image(),
+        "openai/gpt-image-1.5": _model(
+            *(_PROMPT, _ratio("1:1 3:2 2:3"), _pictures("input_images", 16)),
+            _choice("quality", "low,medium,high,auto", "auto"),
+            _choice("background", "auto,transparent,opaque", "auto"),
+            _choice("moderation", "auto,low", "auto"),
+            _choice("input_fidelity", "low,high", "low"),
+            _whole("number_of_images", 1, 10, 1),
+            _choice("output_format", "png,jpeg,webp", "webp"),
+            _whole("output_compression", 0, 100, 90, "of WebP and JPEG"),
+            _text("user_id", "id of the end user, for OpenAI"),
+            pixels={"": "1:1 1024x1024, 3:2 1536x1024, 2:3 1024x1536"},
+        ),
+        "prunaai/z-image-turbo": _model(
+            *(_PROMPT, *_sides(16, default=1024)),
+            *(_SEED, _whole("num_inference_steps", 1, default=8)),
+            _number("guidance_scale", 0, default=0, note=_FOLLOW),
+            msgspec.structs.replace(_WEBP, default=None),
+            *(_QUALITY, msgspec.structs.replace(_FAST, default=False)),
+        ),
         "black-forest-labs/flux-kontext-pro": _kontext(),
         "black-forest-labs/flux-kontext-max": _kontext(),
         "black-forest-labs/flux-2-pro": _flux_2(pictures=8),

@@ -146,14 +146,14 @@ def read_fields(schema: object) -> tuple[Field, ...]:
 
 
 def _read_field(name: str, spec: Mapping[str, object], *, required: bool) -> Field:
-    kind = spec.get("type")
+    kind, limit = spec.get("type"), spec.get("maxItems")
     return Field(
         name=name,
         kind=_KINDS.get(kind, "any") if isinstance(kind, str) else "any",
         choices=tuple(as_list(spec.get("enum"))),
         lowest=as_number(spec.get("minimum")),
         highest=as_number(spec.get("maximum")),
-        max_items=_as_count(spec.get("maxItems")),
+        max_items=limit if type(limit) is int else None,
         default=spec.get("default"),
         required=required,
         note=as_line(spec.get("description"), longest=_LONGEST_DESCRIPTION),
@@ -188,10 +188,6 @@ def _get_path(value: object, *path: str) -> Mapping[str, object]:
     for step in path:
         value = as_mapping(value).get(step)
     return as_mapping(value)
-
-
-def _as_count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _format_choice(value: object) -> str:

@@ -142,19 +142,15 @@ def _has_same_inputs(prediction: Prediction, criteria: SearchCriteria) -> bool:
     """Return whether the inputs match; images are not compared."""
     sent = prediction.inputs
     others = criteria.defaults.keys() - criteria.inputs.keys() - criteria.images.keys()
+    # Replicate may add inputs that were not sent, with their defaults or empty.
     return all(
         name in sent and json_equal(sent[name], value)
         for name, value in criteria.inputs.items()
     ) and all(
-        _is_default(value, criteria.defaults.get(name))
+        json_equal(value, criteria.defaults.get(name)) or value in (None, "", [])
         for name, value in sent.items()
         if name in others
     )
-
-
-def _is_default(value: object, default: object) -> bool:
-    # Replicate may add inputs that were not sent, with their defaults or empty.
-    return json_equal(value, default) or value in (None, "", [])
 
 
 def _measure_clock_offset(date: str | None, now: datetime) -> timedelta:

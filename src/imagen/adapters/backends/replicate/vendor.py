@@ -9,7 +9,6 @@ import msgspec
 
 from imagen.adapters.backends.replicate.catalog import (
     DEFAULT_URL,
-    ConfiguredInputs,
     ModelCatalog,
     ModelDescription,
     ModelPage,
@@ -27,7 +26,6 @@ from imagen.adapters.backends.replicate.input_images import (
 from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
 from imagen.adapters.backends.replicate.json_values import as_mapping
 from imagen.adapters.backends.replicate.models import Model, known_models
-from imagen.adapters.backends.replicate.output_type import guess_output_type
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
     find_urls,
@@ -108,7 +106,8 @@ class Replicate:
         self,
         *,
         url: str,
-        configured: ConfiguredInputs,
+        target: Target,
+        inputs: Mapping[str, object],
         wait: int,
         catalog: ModelCatalog,
     ) -> None:
@@ -116,13 +115,14 @@ class Replicate:
 
         Args:
             url: The base URL of the API, without a slash at the end.
-            configured: The default model or deployment, and the inputs in the config.
+            target: The default model or deployment.
+            inputs: The inputs that the config sets for every job.
             wait: Seconds for which Replicate may delay its response to a new job.
             catalog: The known models.
         """
         self._url = url
-        self._target = configured.target
-        self._configured = configured
+        self._target = target
+        self._inputs = inputs
         self._wait = wait
         self._catalog = catalog
         self._clock: Clock = catalog.clock
@@ -162,17 +162,18 @@ class Replicate:
         capabilities = self._build_inputs(target, model).capabilities(
             str(target), models=() if target.deployment else None
         )
-        return msgspec.structs.replace(
-            capabilities,
-            output_type=guess_output_type(
-                target.name,
-                inputs={field.name for field in model.fields},
-                examples=model.examples,
-            ),
-        )
+        output_type = model.guess_output_type(target.name)
+        return msgspec.structs.replace(capabilities, output_type=output_type)
 
     def _build_inputs(self, target: Target, model: Model) -> ModelInputs:
-        return model.build_inputs(self._configured.for_target(target, model))
+        return model.build_inputs(self._configured_inputs(target, model))
+
+    def _configured_inputs(self, target: Target, model: Model) -> Mapping[str, object]:
+        """Return the inputs in the config; for another model, those that it knows."""
+        if target == self._target:
+            return self._inputs
+        names = {field.name for field in model.fields}
+        return {name: value for name, value in self._inputs.items() if name in names}
 
     def _find_target(self, model: str) -> Target:
         is_default = model in {"", str(self._target)}
@@ -254,7 +255,7 @@ class Replicate:
         self, job: ImageJob, target: Target, model: Model, attached: AttachedImages
     ) -> PredictionJob:
         version = model.version if model.official is False else ""
-        configured = self._configured.for_target(target, model)
+        configured = self._configured_inputs(target, model)
         inputs = model.build_inputs(configured)
         return PredictionJob(
             **{name: getattr(job, name) for name in ImageJob.__struct_fields__},

@@ -5,7 +5,6 @@ import pytest
 
 from imagen.adapters.backends.replicate.catalog import (
     DEFAULT_URL,
-    ConfiguredInputs,
     ModelCatalog,
     Target,
 )
@@ -28,7 +27,8 @@ NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 SECRET = "r8_canary"
 VENDOR = Replicate(
     url=DEFAULT_URL,
-    configured=ConfiguredInputs(target=Target(name="acme/sketch")),
+    target=Target(name="acme/sketch"),
+    inputs={},
     wait=0,
     catalog=ModelCatalog(DEFAULT_URL, folder=None, clock=FakeClock()),
 )
