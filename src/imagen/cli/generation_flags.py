@@ -201,11 +201,7 @@ class RequestFlags:
         return cast("SweepParameters", given)
 
 
-_GROUPS = {
-    "Image": IMAGE_GROUP,
-    "Generation": GENERATION_GROUP,
-    "Output": OUTPUT_GROUP,
-}
+_GROUPS = {each.name: each for each in (IMAGE_GROUP, GENERATION_GROUP, OUTPUT_GROUP)}
 _TYPES: Mapping[Kind, object] = {
     "text": str | None,
     "whole number": int | None,

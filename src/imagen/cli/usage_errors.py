@@ -41,7 +41,13 @@ def explain_usage_error(
             return UsageError(unknown, hint=hint)
         if commands[-1:] in {("generate",), ("sweep",)}:
             hint = f"Put the prompt in quotes. {hint}"
-        return UsageError(_describe_extra_words(error), hint=hint)
+        if isinstance(error, UnknownOptionError):
+            extra = f"argument: {error.token.keyword or error.token.value!r}"
+        else:
+            unused = error.unused_tokens or []
+            noun = "argument" if len(unused) == 1 else "arguments"
+            extra = f"{noun}: {' '.join(unused)!r}"
+        return UsageError(f"Unexpected {extra}.", hint=hint)
     elif isinstance(error, MissingArgumentError) and error.argument is not None:
         if error.keyword is None:
             return UsageError(f"{error.argument.name} is missing.", hint=hint)
@@ -93,14 +99,6 @@ def _typed_options(rest: Sequence[str], options: Mapping[str, bool]) -> Iterator
             next(words, None)
         if len(word) > 1 and word.startswith("-"):
             yield word.partition("=")[0]
-
-
-def _describe_extra_words(error: UnusedCliTokensError | UnknownOptionError) -> str:
-    if isinstance(error, UnknownOptionError):
-        return f"Unexpected argument: {error.token.keyword or error.token.value!r}."
-    words = error.unused_tokens or []
-    noun = "argument" if len(words) == 1 else "arguments"
-    return f"Unexpected {noun}: {' '.join(words)!r}."
 
 
 def _describe_missing_value(

@@ -76,9 +76,8 @@ class ParameterResolver:
         """Return the nearest size that the backend makes."""
         used, fit = self._capabilities.sizes.nearest(requested), self._request.fit
         upscale = self._request.fit_upscale
-        if fit is None or used == requested:
-            fits = used == requested
-        else:
+        fits = used == requested
+        if fit is not None and not fits:
             fits = upscale or not fit.enlarges_too_much(used.sides, to=requested.sides)
         if fits:
             self._apply("size", str(requested))

@@ -67,10 +67,8 @@ class FoundImage(msgspec.Struct, frozen=True, kw_only=True):
         """
         recorded = self.entry.sidecar if self.entry else None
         embedded = self.embedded
-        if compare_with_sidecar(self.sidecar, self.sha256, embedded) in {
-            "same",
-            "changed",
-        }:
+        agreement = compare_with_sidecar(self.sidecar, self.sha256, embedded)
+        if agreement in {"same", "changed"}:
             return self.sidecar
         return recorded or embedded or self.sidecar
 

@@ -177,10 +177,8 @@ class PrepareRerun(msgspec.Struct, frozen=True, kw_only=True):
             yield join(folder, basename(reference.name))
         try:
             for entry in self.history.find():
-                if reference.sha256 in {
-                    entry.sidecar.sha256,
-                    entry.sidecar.source_sha256,
-                }:
+                note = entry.sidecar
+                if reference.sha256 in {note.sha256, note.source_sha256}:
                     yield entry.location
         except JournalError:
             # The folders may still have the image.

@@ -19,17 +19,12 @@ class CallerEnvironment(TmuxEnvironment, Protocol):
 
 def find_caller(environment: CallerEnvironment, *, timeout: float = TIMEOUT) -> str:
     """Return the name of the caller on one line; "" when it is unknown."""
-    return _clean_name(environment.caller) or _clean_name(
-        _pane_name(environment, timeout)
-    )
-
-
-def _pane_name(environment: TmuxEnvironment, timeout: float) -> str:
-    """Return the pane option `@mai-name`; "" without a tmux that answers."""
+    if name := _clean_name(environment.caller):
+        return name
     try:
         tmux = Tmux(environment)
         query = ("show-options", "-pqv", "-t", tmux.pane, "@mai-name")
-        return tmux.run(*query, timeout=timeout)
+        return _clean_name(tmux.run(*query, timeout=timeout))
     except TmuxError:
         return ""
 
