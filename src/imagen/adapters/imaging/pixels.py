@@ -76,9 +76,23 @@ def apply_orientation(image: Image.Image) -> Image.Image:
     if image.mode in _DEEP_MODES:
         # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-    if image.mode == "RGBA":
-        return image
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    # Converting to the same mode would copy the pixels.
+    return image if image.mode == mode else image.convert(mode)
+
+
+def open_thumbnail(content: bytes, side: int) -> Image.Image:
+    """Return the first frame upright, in RGB or RGBA, with sides of at most `side`.
+
+    Raises:
+        Exception: one of `UNREADABLE`.
+    """
+    with open_image(content) as image:
+        # libjpeg decodes a JPEG at a fraction of its size, which is much faster.
+        image.draft("RGB", (side, side))
+        picture = apply_orientation(image)
+    picture.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=1.0)
+    return picture
 
 
 def flatten_alpha(picture: Image.Image, background: Image.Image) -> Image.Image:

@@ -9,12 +9,7 @@ from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-from imagen.adapters.imaging.pixels import (
-    UNREADABLE,
-    apply_orientation,
-    encode_image,
-    open_image,
-)
+from imagen.adapters.imaging.pixels import UNREADABLE, encode_image, open_thumbnail
 from imagen.adapters.imaging.sheet_page import render_page
 from imagen.adapters.imaging.text import wrap_text
 from imagen.domain.contact_sheet import Sheet, SheetCell, Thumbnail
@@ -62,11 +57,7 @@ class PillowSheetRenderer:
             StorageError: the file cannot be decoded.
         """
         try:
-            with open_image(content) as image:
-                # libjpeg decodes at a fraction of the size, which is much faster.
-                image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
-                picture = apply_orientation(image)
-            picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+            picture = open_thumbnail(content, THUMBNAIL)
             small = encode_image(picture, "WEBP", quality=82)
         except UNREADABLE as error:
             raise StorageError(f"The thumbnail cannot be drawn: {error}.") from error

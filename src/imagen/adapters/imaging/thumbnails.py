@@ -5,9 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from PIL import Image, ImageOps
-
-from imagen.adapters.imaging.pixels import encode_image, open_image
+from imagen.adapters.imaging.pixels import encode_image, open_thumbnail
 from imagen.adapters.system.private_files import (
     create_private_folder,
     write_private_file,
@@ -93,14 +91,8 @@ def render_thumbnail(content: bytes) -> bytes:
         InvalidRequest: the content cannot be decoded as an image.
     """
     try:
-        with open_image(content) as image:
-            # libjpeg decodes a JPEG at a fraction of its size, which is much faster.
-            image.draft("RGB", (SIDE, SIDE))
-            image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=1.0)
-            upright = ImageOps.exif_transpose(image)
-            transparent = "A" in upright.getbands() or "transparency" in upright.info
-            plain = upright.convert("RGBA" if transparent else "RGB")
+        picture = open_thumbnail(content, SIDE)
     # Pillow's decoders raise many types of exception for broken or oversized files.
     except Exception as error:
         raise InvalidRequest(f"The image cannot be drawn: {error}.") from error
-    return encode_image(plain, "WEBP", quality=_QUALITY, method=_EFFORT)
+    return encode_image(picture, "WEBP", quality=_QUALITY, method=_EFFORT)

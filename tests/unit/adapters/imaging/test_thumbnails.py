@@ -79,6 +79,15 @@ def test_every_kind_of_pixels_can_be_drawn(mode: str) -> None:
     assert opened(render_thumbnail(written(image, kind))).size == (SIDE, SIDE // 2)
 
 
+def test_a_large_picture_in_16_bit_grey_keeps_its_brightness() -> None:
+    image = Image.new("I;16", (4 * SIDE, 2 * SIDE), 128 * 257)
+
+    small = opened(render_thumbnail(written(image, "PNG")))
+
+    assert small.size == (SIDE, SIDE // 2)
+    assert all(abs(level - 128) <= 2 for level in small.getpixel((9, 9))[:3])
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no image", tiny_png()[:60]], ids=["empty", "text", "cut"]
 )
