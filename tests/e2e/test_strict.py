@@ -9,7 +9,7 @@ import pytest
 import imagen as library
 from tests.e2e.accounts import short_waits
 from tests.e2e.conftest import Ask, Start
-from tests.e2e.test_paid import Customer
+from tests.e2e.test_paid import Customer, kill
 from tests.integration.replicate.server import ReplicateServer
 
 __all__ = ["short_waits"]  # a fixture
@@ -65,6 +65,21 @@ def test_what_resume_continues_has_to_be_as_requested(
     made = customer.run("resume", command["id"], "--continue")
 
     assert (made.code, len(made.lines), server.paid) == (4, 2, 2)
+
+
+def test_resume_reports_an_image_that_is_not_as_requested(
+    customer: Customer, server: ReplicateServer
+) -> None:
+    server.trouble(never_ends=True, seed_used=99)
+    words = (*customer.words, "--seed", "5", "--strict")
+    kill(customer.start(*words), server, when=lambda: server.looked)
+    server.end(0)
+
+    resumed = customer.run("resume")
+
+    assert (resumed.code, len(resumed.lines)) == (1, 1)
+    assert f"{resumed.lines[0]} is not as requested: seed 5 becomes 99" in resumed.err
+    assert (server.paid, customer.jobs) == (1, [])
 
 
 def test_python_gets_an_image_that_is_not_as_requested_with_the_error(

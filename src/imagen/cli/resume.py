@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
+from msgspec.structs import replace
 
 from imagen.bootstrap.cloud import deliver_briefly
 from imagen.bootstrap.generation import build_resume
@@ -34,7 +35,8 @@ def resume(
 
     Sends no request that can cost money, and skips jobs of other running processes.
     Prints the path of each image. Exits 0 if every job is finished and stored, 1 if
-    one is still open or has failed. With --continue, the rest of an interrupted command
+    one is still open or has failed, or an image is not as a --strict command requested
+    it. With --continue, the rest of an interrupted command
     is sent, too, which may cost money.
 
     ```
@@ -62,18 +64,21 @@ def resume(
     bar = create_progress_bar(out, runtime.environment, label="fetching")
     listen = build_event_listener(out, bar, runtime.environment)
     outcomes: list[ResumeResult] = []
-    all_printed, pipe_closed = True, False
+    all_good, pipe_closed = True, False
     with runtime, StopSignals() as signals:
         use_case = build_resume(runtime, listen=listen)
         open_jobs = select_jobs(runtime.stores.journal, ids)
         # Without ids, jobs that another process is working on are skipped.
         jobs = [job for job in open_jobs if ids or not job.live]
+        strict = {job.call.id for job in jobs if job.call.plan.request.strict}
         with bar or nullcontext():
             for outcome in use_case.outcomes(jobs, signals.cancellation):
                 outcomes.append(outcome)
                 with bar.hide() if bar else nullcontext():
                     try:
-                        all_printed = _print_result(out, outcome) and all_printed
+                        is_strict = outcome.call_id in strict
+                        is_good = _print_result(out, outcome, strict=is_strict)
+                        all_good = all_good and is_good
                     except BrokenPipeError:
                         # Continue: the remaining images are paid for.
                         pipe_closed = True
@@ -88,7 +93,7 @@ def resume(
     incomplete = [
         each for each in outcomes if not (each.is_complete or (each.live and not ids))
     ]
-    if all_printed and not (incomplete or still_open):
+    if all_good and not (incomplete or still_open):
         return exit_codes.DONE
     if pipe_closed:
         return exit_codes.BROKEN_PIPE
@@ -114,23 +119,31 @@ def _continue(name: str, general: GeneralFlags) -> int:
         )
 
 
-def _print_result(out: Output, outcome: ResumeResult) -> bool:
-    """Print the result of one job; return false if stdout cannot be written."""
-    all_printed = True
+def _print_result(out: Output, outcome: ResumeResult, *, strict: bool) -> bool:
+    """Print the result of one job.
+
+    Returns:
+        False if an image is not as requested, or stdout cannot be written.
+    """
+    all_good = True
     for image in outcome.stored:
         try:
             out.print_image(image)
         except ImagenError as error:
-            all_printed = False
+            all_good = False
             out.print_error(error)
             print_message(f"The image is at {image.location}.")
+        checked = replace(image, strict=strict)
+        if difference := checked.check_strict(image):
+            all_good = False
+            out.print_error(difference, job=outcome.call_id)
     for failed in outcome.failed:
         out.print_error(failed.error, job=outcome.call_id)
     if outcome.error is not None:
         out.print_error(outcome.error, job=outcome.call_id)
     if outcome.note and not out.quiet:
         print_message(f"{outcome.call_id}: {outcome.note}")
-    return all_printed
+    return all_good
 
 
 def _print_summary(still_open: int, *, busy: int, is_empty: bool) -> None:
