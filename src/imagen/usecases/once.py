@@ -334,12 +334,13 @@ class _Run:
         made = {call.id: call for _, call in left.made.values()}
         self._calls = (*made.values(), *left.open, *left.unsent)
         total, images = self._work.images, left.images_left
-        once.listen(
-            events.Continued(
-                message=f"Continuing an interrupted command: {images} of {total} "
-                f"{'image is' if total == 1 else 'images are'} left."
-            )
+        message = (
+            f"Continuing an interrupted command: {images} of {total} "
+            f"{'image is' if total == 1 else 'images are'} left."
         )
+        if not images:
+            message = "Returning the images of an interrupted command; none is left."
+        once.listen(events.Continued(message=message))
         for number, (image_id, call) in sorted(left.made.items()):
             yield self._note(earlier.load(image_id, number=number, call=call))
         known = {each.call.id: each for each in once.journal.list_open()}

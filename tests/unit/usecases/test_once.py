@@ -321,6 +321,10 @@ def test_images_that_an_interrupted_caller_has_not_seen_are_returned_later(
     assert locations(again) == locations(made)
     assert len(account.backend.taken) == 3
     if key is None:
+        words = [e.message for e in process.heard if isinstance(e, events.Continued)]
+        assert words == [
+            "Returning the images of an interrupted command; none is left."
+        ]
         assert locations(process.run()) != locations(made)
         assert len(account.backend.taken) == 6
 
