@@ -6,8 +6,9 @@
 same command is repeated until it has printed all paths; some repetitions run twice at
 the same time.
 At the end the vendor was paid for exactly the images of the plan, each is stored once,
-and the journal has nothing open. Ten identical commands at once, without a key, make
-ten images.
+and the journal has nothing open. A call that was killed after its record and before its
+request is given up with `imagen jobs forget`, as the message advises, and counted.
+Ten identical commands at once, without a key, make ten images.
 """
 
 import random
@@ -70,7 +71,7 @@ def repeat_until_done(
         user = User(folder, server)
         (folder / "imagen.yaml").write_text(CONFIG.format(url=server.url))
         command = _words(user, kind, images)
-        kills = 0
+        kills = forgotten = 0
         while True:
             processes = [user.start(*command)]
             # `generate` without a key is a new purchase while the first one runs.
@@ -87,6 +88,17 @@ def repeat_until_done(
             printed = [len(each.communicate()[0].splitlines()) for each in processes]
             codes = [each.returncode for each in processes]
             kills += sum(code < 0 for code in codes)
+            # Killed between the record of a call and its request: no lookup finds it,
+            # and only the user may say that it does not exist.
+            unknown = [
+                str(each["id"])
+                for each in (user.open_calls() if 7 in codes else ())
+                if each.get("state") == "sent"
+            ]
+            if unknown:
+                user.run("jobs", "forget", *unknown)
+                forgotten += len(unknown)
+                continue
             if any(code > 0 for code in codes):
                 return kills, f"exit codes {codes}"
             # One that has printed every path was killed when it was done already.
@@ -99,6 +111,8 @@ def repeat_until_done(
         found = {**user.count_images(), "predictions": len(user.predictions())}
         if {server.created, server.paid, *found.values()} != {images}:
             return kills, f"created {server.created}, paid {server.paid}, {found}"
+        if forgotten:
+            print(f"forgotten by the user, since no job was found: {forgotten} calls")
         left = user.open_calls()
         return kills, f"still open: {left}" if left else ""
 
