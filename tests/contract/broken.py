@@ -29,9 +29,10 @@ LEAN = [
 def check_broken(file: Path, folder: Path, *, part: int = 0, parts: int = 1) -> None:
     """Check that each implementation of the file fails the tests that it names.
 
-    By day the broken ones run these tests and two others (if `detected_by` names one,
-    this test and another), by night all. The correct ones run all tests at any time;
-    each test is passed by one of them, and failed by a broken one.
+    By day a broken one is run if it fails a test that none before it fails: these tests
+    and two others (if `detected_by` names one, this test and another). By night all run
+    all tests. The correct ones run all tests at any time; each test is passed by one of
+    them, and failed by a broken one.
 
     Args:
         file: The file.
@@ -115,6 +116,8 @@ class Outcomes:
         self.passed: dict[str, set[str]] = defaultdict(set)
         self.errors: list[str] = []
         self._part, self._parts = part, parts
+        self._chosen: set[str] = set()
+        self._broken: set[str] = set()
 
     def pytest_pycollect_makeitem(
         self, collector: object, name: str, obj: object
@@ -124,10 +127,11 @@ class Outcomes:
             return None
         made = collector.obj
         if collector.name not in self.classes:
-            if len(self.classes) % self._parts == self._part:
-                self.selected[collector.name] = (
-                    promises(made) if NIGHTLY else _select_by_day(made)
-                )
+            selected = promises(made) if NIGHTLY else self._select_by_day(made)
+            if selected and len(self._chosen) % self._parts == self._part:
+                self.selected[collector.name] = selected
+            if selected:
+                self._chosen.add(collector.name)
             self.classes[collector.name] = made
         return None if name in self.selected.get(collector.name, ()) else []
 
@@ -151,6 +155,24 @@ class Outcomes:
         elif report.when == "call" and test not in self.failed[owner]:
             self.passed[owner].add(test)
 
+    def _select_by_day(self, made: type) -> set[str]:
+        breaks = getattr(made, "breaks", set[str]())
+        if not breaks:
+            return promises(made)
+        detected_by = getattr(made, "detected_by", "")
+        fails = {detected_by} if detected_by else set[str](breaks)
+        if fails <= self._broken:
+            return set()
+        self._broken |= fails
+        # Others that it passes: one that fails everything, say by a typing error, would
+        # seem to be caught by the tests that it breaks.
+        others = [
+            name
+            for name in sorted(promises(made) - breaks)
+            if not hasattr(getattr(made, name), "pytestmark")  # has one case
+        ]
+        return fails | {*others[:1], *(others[-1:] if not detected_by else ())}
+
 
 class Rendezvous:
     """Makes the threads of `run_at_once` wait for each other, and no other thread.
@@ -170,22 +192,6 @@ class Rendezvous:
 def promises(made: type) -> set[str]:
     """Return the names of the tests of a class."""
     return {name for name in dir(made) if name.startswith("test_")}
-
-
-def _select_by_day(made: type) -> set[str]:
-    breaks = getattr(made, "breaks", set[str]())
-    if not breaks:
-        return promises(made)
-    # Others that it passes: one that fails everything, say by a typing error, would
-    # seem to be caught by the tests that it breaks.
-    others = [
-        name
-        for name in sorted(promises(made) - breaks)
-        if not hasattr(getattr(made, name), "pytestmark")  # has one case
-    ]
-    if detected_by := getattr(made, "detected_by", ""):
-        return {detected_by, *others[:1]}
-    return {*breaks, *others[:1], *others[-1:]}
 
 
 def _names(node: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from threading import Event, Thread
-from typing import Self, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 import msgspec
 import pytest
@@ -49,9 +49,6 @@ from imagen.testing.vendor_stub import DRAW_SECONDS, StubResponse
 
 LATE = 2.6
 """Seconds after which a submit response arrives when the call has been cancelled."""
-
-LATE_TIMEOUT = 15.0
-"""Seconds in which a late job must be cancelled."""
 
 _PROMPT = "cancelled-4711"
 
@@ -95,7 +92,13 @@ class StoppedHttpCall(StoppedCall, kw_only=True):
 
 
 class CancelContract(HttpStage, Contract):
-    """A part of `HttpBackendContract`."""
+    """A part of `HttpBackendContract`.
+
+    Attributes:
+        late_timeout: Seconds in which a job must be cancelled whose response is late.
+    """
+
+    late_timeout: ClassVar[float] = 15.0
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -169,7 +172,7 @@ class CancelContract(HttpStage, Contract):
         call = self._get(stopped_calls, "late")
 
         assert Outcome(value=call.outcome).is_a(Cancelled)
-        assert call.proxy.wait_for(lambda: call.proxy.of("cancel"), LATE_TIMEOUT)
+        assert call.proxy.wait_for(lambda: call.proxy.of("cancel"), self.late_timeout)
 
     @pytest.mark.parametrize("fault", CANCEL_FAULTS)
     @proves(_PASSED_ON, cause="settled because a cancel request was sent, not answered")
