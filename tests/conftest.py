@@ -1,6 +1,8 @@
 """What holds for every test."""
 
+import os
 import signal
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -23,6 +25,13 @@ for number in (signal.SIGINT, signal.SIGHUP):
 
 # pytest explains a failed `assert` only in test modules and in those registered here.
 pytest.register_assert_rewrite("tests.contract_internal.contracts")
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """Start three workers on two cores: about a third of the time, a test waits."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return 3 * (cores or 1) // 2 or 1
 
 
 def pytest_collection_modifyitems(
