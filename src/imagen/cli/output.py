@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from traceback import format_exception
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -128,6 +127,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             return
         print_message(f"{prefix}internal error: {message}")
         if self.verbose:
+            from traceback import format_exception  # noqa: PLC0415 - rare
+
             print_message("".join(format_exception(error)))
         else:
             print_message("Please report this error, with the output of --verbose.")

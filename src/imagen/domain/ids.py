@@ -1,7 +1,6 @@
 """Ids of images and calls that sort by time: UUID version 7 (RFC 9562)."""
 
 from datetime import datetime
-from hashlib import sha256
 
 from imagen.domain.seed import RandomInt
 
@@ -13,6 +12,8 @@ def new_id(now: datetime, random_int: RandomInt) -> str:
 
 def derive_id(call_id: str, *, created_at: datetime, position: int) -> str:
     """Return the id of an output of a call: the same in every process."""
+    from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, for `imagen usage` too
+
     digest = int.from_bytes(sha256(f"{call_id}/{position}".encode()).digest())
     return _build_id(created_at, high=digest >> 244, low=digest % (1 << 62))
 

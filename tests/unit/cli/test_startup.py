@@ -119,6 +119,16 @@ def test_imports_only(code: str, allowed: set[str]) -> None:
     assert HEAVY & loaded_by(code) <= allowed
 
 
+def test_the_end_of_the_process_collects_no_garbage() -> None:
+    code = (
+        "import gc, sys; sys.argv[1:] = ['version']; "
+        "from imagen.cli.app import main; main(); print(gc.get_freeze_count() > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == b"True"
+
+
 def test_nothing_of_the_cloud_is_imported_where_nothing_is_pending() -> None:
     generate = MAIN + "main(['generate', 'fox', '--size', '16x16'])"
     of_the_cloud = {"httpx", "postgrest", "storage3", "supabase"}
