@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words.add_argument("--seed", type=int, default=1)
     given = words.parse_args(argv)
     if given.smoke:
-        given.requests, given.kills, given.at_once = 8, 1, 4
+        given.requests, given.kills, given.at_once = 12, 2, 4
     verdicts = Verdicts(smoke=given.smoke)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -264,7 +264,7 @@ def test_a_home_with_a_space_in_its_name_works_in_zsh(tmp_path: Path, ask: Ask) 
         env={"HOME": str(home), "PATH": os.environ["PATH"], "TERM": "dumb"},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 

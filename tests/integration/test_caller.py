@@ -22,7 +22,7 @@ Fake = Callable[[str], Environment]
 
 def patient(environment: Environment) -> str:
     """Find the caller with a time limit that a slow machine meets."""
-    return find_caller(environment, timeout=20)
+    return find_caller(environment, timeout=60)
 
 
 class Pane:
@@ -39,7 +39,7 @@ class Pane:
             check=True,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
         ).stdout
 
     def call(self, name: str | bytes) -> None:
@@ -154,7 +154,8 @@ def test_one_that_hangs_is_killed_in_time(fake: Fake, tmp_path: Path) -> None:
     caller = find_caller(environment)
 
     assert caller == ""
-    assert TIMEOUT <= time.monotonic() - began < TIMEOUT + 1
+    # The command sleeps for a minute.
+    assert TIMEOUT <= time.monotonic() - began < 30
     if (tmp_path / "pid").exists():  # else it was killed before it could say so
         pid = int((tmp_path / "pid").read_text())
         with pytest.raises(ProcessLookupError):

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 from tests.integration.serve.drill import Drill
-from tests.nightly import examples
 
 
-@pytest.mark.timeout(170)
+# By day the drill runs at its smoke size (tests/integration/test_benchmarks.py).
+@pytest.mark.nightly
 def test_every_paid_image_is_stored_once_however_often_the_server_is_killed(
     tmp_path: Path,
 ) -> None:
-    requests, kills = examples(40, nightly=150), examples(2, nightly=4)
+    requests, kills = 150, 4
     drill = Drill(tmp_path, requests=requests, kills=kills, at_once=8, seed=7)
     drill.run()
     drill.finish()

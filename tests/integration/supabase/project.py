@@ -60,7 +60,7 @@ _STOP = {
     "postgrest": signal.SIGTERM,
     "gateway": signal.SIGTERM,
 }
-_PATIENCE = 30.0
+_PATIENCE = 120.0
 
 
 def missing_parts() -> str:

@@ -24,7 +24,7 @@ class Caller:
             headers=headers,
             trust_env=False,
             verify=False,  # loading the certificates takes 20 ms of CPU time
-            timeout=10,
+            timeout=60,
         )
 
     def __enter__(self) -> Self:

@@ -271,7 +271,7 @@ def reader(project: SupabaseProject) -> Iterator[Callable[..., Client]]:
 
     def connect(token: str | None = None) -> Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        http = connections.enter_context(httpx.Client(timeout=10))
+        http = connections.enter_context(httpx.Client(timeout=60))
         options = ClientOptions(
             headers=headers, httpx_client=http, auto_refresh_token=False
         )

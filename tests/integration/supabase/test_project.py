@@ -34,7 +34,7 @@ def count(project: SupabaseProject) -> int:
 def test_supabases_own_client_finds_it_real(project: SupabaseProject, key: str) -> None:
     owner = project.user()
     row, image = usage_row(), image_row(owner)
-    with httpx.Client(timeout=10) as http:
+    with httpx.Client(timeout=60) as http:
         options = ClientOptions(
             httpx_client=http, auto_refresh_token=False, persist_session=False
         )

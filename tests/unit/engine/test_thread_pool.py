@@ -67,7 +67,7 @@ def test_yields_as_soon_as_one_ends() -> None:
 
 
 def test_runs_as_many_at_once_as_it_may() -> None:
-    meeting = Barrier(3, timeout=10)
+    meeting = Barrier(3, timeout=60)
 
     def task() -> str:
         meeting.wait()
