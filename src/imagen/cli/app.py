@@ -112,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError:
         _discard(sys.stderr)
     if argv is None:
-        # The collections of an interpreter that ends take 16 ms for all the modules.
+        # The process ends, and the interpreter would search all objects for garbage
+        # again and again: 70 of the 400 ms of CPU time of `imagen generate` (2026-12).
         gc.freeze()
     return code
 

@@ -142,6 +142,19 @@ def test_nothing_of_the_cloud_is_imported_where_nothing_is_pending() -> None:
         assert not of_the_cloud & packages(loaded)
 
 
+def test_the_command_line_of_httpx_is_not_loaded() -> None:
+    loaded = loaded_by(
+        "import imagen.adapters.remote.client, imagen.adapters.remote.job"
+    )
+    after = loaded_by(
+        "import imagen.adapters.remote.client, httpx._main; assert httpx._main.main"
+    )
+
+    assert "httpx" in loaded
+    assert not {"click", "rich", "pygments", "httpx._main"} & loaded
+    assert "httpx._main" in after
+
+
 @pytest.mark.parametrize("words", [["--help"], ["config", "--help"]])
 def test_help_imports_no_command(words: list[str]) -> None:
     loaded = loaded_by(f"{MAIN}main({words})")

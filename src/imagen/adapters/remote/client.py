@@ -7,9 +7,8 @@ from typing import cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import httpx
-
 from imagen.adapters.remote.errors import display_url
+from imagen.adapters.remote.http_library import httpx
 from imagen.domain.errors import Misconfigured
 from imagen.version import __version__
 

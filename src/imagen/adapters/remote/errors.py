@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-import httpx
-
+from imagen.adapters.remote.http_library import httpx
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
     BackendError,

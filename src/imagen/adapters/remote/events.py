@@ -6,8 +6,7 @@ from queue import Empty, SimpleQueue
 from socket import SHUT_RDWR
 from threading import Event, Thread
 
-import httpx
-
+from imagen.adapters.remote.http_library import httpx
 from imagen.adapters.remote.vendor import HttpRequest
 from imagen.adapters.remote.vendor_client import VendorClient
 from imagen.domain.errors import ImagenError

@@ -17,8 +17,6 @@ from threading import Event, Lock
 from urllib.parse import SplitResult, unquote_to_bytes, urljoin, urlsplit
 from urllib.request import getproxies
 
-import httpx
-
 from imagen.adapters.remote.client import build_client, is_loopback
 from imagen.adapters.remote.downloads import is_truncated
 from imagen.adapters.remote.errors import (
@@ -28,6 +26,7 @@ from imagen.adapters.remote.errors import (
     to_unavailable,
     translate_errors,
 )
+from imagen.adapters.remote.http_library import httpx
 from imagen.adapters.remote.vendor import JobOutput
 from imagen.adapters.remote.vendor_client import (
     CONNECT_TIMEOUT,

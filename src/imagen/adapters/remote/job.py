@@ -13,13 +13,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar, cast
 
-import httpx
-
 from imagen.adapters.remote.background import CHECK_INTERVAL, BackgroundCall
 from imagen.adapters.remote.cancellation import Canceller
 from imagen.adapters.remote.errors import mark_unsent
 from imagen.adapters.remote.fetch import FileDownloader
 from imagen.adapters.remote.files import JobFiles
+from imagen.adapters.remote.http_library import httpx
 from imagen.adapters.remote.reads import (
     FIRST_POLL_INTERVAL,
     MAX_OUTAGE,

@@ -10,8 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NoReturn, TypeAlias
 
-import httpx
-
+from imagen.adapters.remote.http_library import httpx
 from imagen.adapters.remote.vendor import (
     HttpResponse,
     JobAccepted,

@@ -7,7 +7,6 @@ from functools import cached_property
 from ssl import SSLContext
 from urllib.parse import urljoin, urlsplit
 
-import httpx
 import msgspec
 from msgspec.structs import replace
 
@@ -17,6 +16,7 @@ from imagen.adapters.remote.errors import (
     to_status_error,
     translate_errors,
 )
+from imagen.adapters.remote.http_library import httpx
 from imagen.adapters.remote.masking import SecretMask
 from imagen.adapters.remote.vendor import (
     HttpRequest,

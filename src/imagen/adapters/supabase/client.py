@@ -323,7 +323,10 @@ class SupabaseAccess:
             Unauthorized, Misconfigured: the user has to act first, as the hint says.
             Refused: it can never succeed with these values.
         """
-        import httpx  # noqa: PLC0415 - only to send
+        from imagen.adapters.remote.http_library import httpx  # noqa: PLC0415 - to send
+
+        # isort: split
+        # After it, because they import httpx themselves.
         from postgrest.exceptions import APIError  # noqa: PLC0415
         from storage3.exceptions import StorageApiError  # noqa: PLC0415
 
