@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.common import IMAGEN, ROOT, Verdicts, arguments, wall_times
 
-MOST_AS_PROCESS, MOST_IN_STUDIO = 1.4, 1.15
+MOST_AS_PROCESS, MOST_IN_STUDIO = 1.2, 1.15
 
 RAW = """
 import json, os, sys, uuid
