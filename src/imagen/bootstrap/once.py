@@ -154,6 +154,7 @@ def plan_generation(
 
     use_case.records.may_skip |= repetition.unrecorded
     plan = use_case.plan(msgspec.structs.replace(request, max_cost=None))
+    asked, target = [(request, plan)], use_case.store.place
     return PlannedCommand(
         plan=plan,
         check=partial(use_case.check_budget, plan),
@@ -164,14 +165,7 @@ def plan_generation(
         ),
         repetition=repetition,
         strict=request.strict,
-        identify=partial(
-            _identify,
-            runtime,
-            name,
-            [(request, plan)],
-            use_case.store.place,
-            repetition,
-        ),
+        identify=partial(_identify, runtime, name, asked, target, repetition),
         build_once=partial(_build_once, runtime, [use_case]),
     )
 
@@ -325,19 +319,13 @@ def _identify(
         encoded = msgspec.json.encode((fields, hashes), order="deterministic")
         return encoded.decode()
 
-    return Command(
-        name=name,
-        fingerprint=identify_command(
-            name,
-            [
-                (request, plan, describe_config(plan.instance.name))
-                for request, plan in requests
-            ],
-            target,
-        ),
-        key=repetition.key,
-        fresh=repetition.fresh,
-    )
+    described = [
+        (request, plan, describe_config(plan.instance.name))
+        for request, plan in requests
+    ]
+    fingerprint = identify_command(name, described, target)
+    key, fresh = repetition.key, repetition.fresh
+    return Command(name=name, fingerprint=fingerprint, key=key, fresh=fresh)
 
 
 def _hash_file(runtime: Runtime, value: object) -> str:

@@ -93,13 +93,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     def print_inspection(self, found: "Inspection") -> None:
         """Print the result of `imagen inspect` as a JSON object."""
-        self.print_json(
-            msgspec.structs.replace(
-                found,
-                path=display_path(found.path),
-                warnings=tuple(map(_replace_surrogates, found.warnings)),
-            )
-        )
+        path = display_path(found.path)
+        warnings = tuple(map(_replace_surrogates, found.warnings))
+        self.print_json(msgspec.structs.replace(found, path=path, warnings=warnings))
 
     def print_error(
         self, error: BaseException, *, job: str = "", image: str = ""

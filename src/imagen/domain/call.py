@@ -171,23 +171,17 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
             reason: Why not, in a sentence.
             final: Whether they can never be had.
         """
-        generated = self.generated
-        return msgspec.structs.replace(
-            self,
-            generated=msgspec.structs.replace(
-                generated,
-                delayed={}
-                if final
-                else {
-                    position: msgspec.structs.replace(output, reason=reason)
-                    for position, output in generated.delayed.items()
-                },
-                deleted={
-                    **generated.deleted,
-                    **(dict.fromkeys(generated.delayed, reason) if final else {}),
-                },
-            ),
-        )
+        replace, generated = msgspec.structs.replace, self.generated
+        if final:
+            deleted = {**generated.deleted, **dict.fromkeys(generated.delayed, reason)}
+            rest = replace(generated, delayed={}, deleted=deleted)
+        else:
+            delayed = {
+                position: replace(output, reason=reason)
+                for position, output in generated.delayed.items()
+            }
+            rest = replace(generated, delayed=delayed)
+        return replace(self, generated=rest)
 
 
 class CallSending(msgspec.Struct, frozen=True, kw_only=True, tag=True):

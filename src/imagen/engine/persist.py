@@ -67,16 +67,12 @@ class PersistImages(msgspec.Struct, frozen=True, kw_only=True):
             for position in (parsed if self.again else ())
         }
         last, extra_note = _describe_extras(call, generated)
-        noted = max(
-            (
-                position
-                for position, output in parsed.items()
-                if position < call.job.count
-                and isinstance(output, _Output)
-                and output.facts is not None
-            ),
-            default=None,
+        known_images = (
+            position
+            for position, output in parsed.items()
+            if isinstance(output, _Output) and output.facts is not None
         )
+        noted = max((p for p in known_images if p < call.job.count), default=None)
         notes = tuple(filter(None, (extra_note, cost_note)))
         for note in notes if noted is None else ():
             self.listen(events.Warned(message=note))

@@ -43,20 +43,14 @@ def build_exif(comment: str, *, software: str) -> bytes:
     name = (_SOFTWARE, _ASCII, software.encode("ascii", "replace") + b"\0")
     outer = len(_directory(8, name, (_INNER, _LONG, bytes(4))))
     words = _UNICODE + comment.replace("\0", "\ufffd").encode("utf-16-be")
-    return b"".join(
-        (
-            _HEADER,
-            _directory(8, name, (_INNER, _LONG, struct.pack(">I", 8 + outer))),
-            _directory(8 + outer, (_USER_COMMENT, _UNDEFINED, words)),
-        )
-    )
+    first = _directory(8, name, (_INNER, _LONG, struct.pack(">I", 8 + outer)))
+    return _HEADER + first + _directory(8 + outer, (_USER_COMMENT, _UNDEFINED, words))
 
 
 def build_orientation_exif(orientation: int) -> bytes:
     """Return a block with nothing but the orientation."""
-    return _HEADER + _directory(
-        8, (_ORIENTATION, _SHORT, struct.pack(">H", orientation))
-    )
+    entry = (_ORIENTATION, _SHORT, struct.pack(">H", orientation))
+    return _HEADER + _directory(8, entry)
 
 
 def read_orientation(block: bytes | memoryview) -> int:
