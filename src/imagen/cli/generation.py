@@ -78,6 +78,9 @@ def generate_images(
         if preview is not None:
             preview.run(image)
 
+    deliver = partial(
+        deliver_briefly, runtime, images=output.cloud, listen=listen, notify=out.notify
+    )
     with runtime:
         planned = plan_generation(
             runtime,
@@ -96,13 +99,7 @@ def generate_images(
             bar,
             picture=picture,
             print_image=print_and_preview,
-            deliver=partial(
-                deliver_briefly,
-                runtime,
-                images=output.cloud,
-                listen=listen,
-                notify=out.notify,
-            ),
+            deliver=deliver,
         )
 
 

@@ -87,6 +87,9 @@ def sweep(
     bar = create_progress_bar(out, runtime.environment)
     listen = build_event_listener(out, bar, runtime.environment)
     options = output.options()
+    deliver = partial(
+        deliver_briefly, runtime, images=options.cloud, listen=listen, notify=out.notify
+    )
     with runtime:
         use_case, planned = plan_sweep(
             runtime,
@@ -123,13 +126,7 @@ def sweep(
             bar,
             print_image=print_image,
             label=lambda outcome: plan.cells[outcome.number - 1].label,
-            deliver=partial(
-                deliver_briefly,
-                runtime,
-                images=options.cloud,
-                listen=listen,
-                notify=out.notify,
-            ),
+            deliver=deliver,
         )
     return code if sheet is None else _save_sheet(sheet, out, code)
 

@@ -94,14 +94,9 @@ def _new_header(webp: bytes) -> bytearray:
     facts = read_facts(webp)
     lossless = webp[_HEADER : _HEADER + 4] == b"VP8L"
     has_alpha = lossless and webp[_VP8L_FLAGS_AT] & _VP8L_ALPHA
-    return bytearray(
-        _chunk(
-            b"VP8X",
-            bytes((_HAS_ALPHA if has_alpha else 0, 0, 0, 0)),
-            (facts.width - 1).to_bytes(3, "little"),
-            (facts.height - 1).to_bytes(3, "little"),
-        )
-    )
+    flags = bytes((_HAS_ALPHA if has_alpha else 0, 0, 0, 0))
+    sides = ((side - 1).to_bytes(3, "little") for side in (facts.width, facts.height))
+    return bytearray(_chunk(b"VP8X", flags, *sides))
 
 
 def _chunk(kind: bytes, *parts: bytes | bytearray | memoryview) -> bytes:

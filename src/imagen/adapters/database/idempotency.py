@@ -130,20 +130,18 @@ class SqliteRequestKeys:
     def list_requests(self, caller: str) -> tuple[StoredRequest, ...]:
         """Return all requests of the caller, the oldest first."""
         path = self._database.path
-        found: list[StoredRequest] = []
         with self._database.reading() as connection:
             rows = connection.execute(_LIST, [remove_surrogates(caller)]).fetchall()
-            for key, created_at, fingerprint, owner, calls, answer in rows:
-                found.append(
-                    StoredRequest(
-                        key=RequestKey(caller=caller, key=key, fingerprint=fingerprint),
-                        created_at=micros_to_datetime(created_at),
-                        calls=self._calls(connection, calls),
-                        process=owner and self._process_lock.find_process(owner),
-                        answer=answer and from_json(answer, StoredAnswer, path=path),
-                    )
+            return tuple(
+                StoredRequest(
+                    key=RequestKey(caller=caller, key=key, fingerprint=fingerprint),
+                    created_at=micros_to_datetime(created_at),
+                    calls=self._calls(connection, calls),
+                    process=owner and self._process_lock.find_process(owner),
+                    answer=answer and from_json(answer, StoredAnswer, path=path),
                 )
-        return tuple(found)
+                for key, created_at, fingerprint, owner, calls, answer in rows
+            )
 
     def _state(
         self,

@@ -42,14 +42,9 @@ def embed_metadata(
         }
     match facts.media_type:
         case "image/png":
-            return insert_png_texts(
-                content,
-                {
-                    "imagen": note,
-                    "parameters": infotext,
-                    XMP_KEY: build_xmp_packet(properties),
-                },
-            )
+            texts = {"imagen": note, "parameters": infotext}
+            texts[XMP_KEY] = build_xmp_packet(properties)
+            return insert_png_texts(content, texts)
         case "image/jpeg":
             from imagen.formats.jpeg import insert_jpeg_metadata  # noqa: PLC0415 - rarer
 

@@ -198,12 +198,9 @@ class Replicate:
         official = description.official
         if official is None and (known := self._catalog.get(target)):
             official = known.official
-        return self._catalog.update(
-            target,
-            msgspec.structs.replace(
-                description, official=False if by_version else official
-            ),
-        )
+        official = False if by_version else official
+        description = msgspec.structs.replace(description, official=official)
+        return self._catalog.update(target, description)
 
     def _unknown_target_error(self, target: Target) -> InvalidRequest:
         kind = "deployment" if target.deployment else "model"
