@@ -6,7 +6,7 @@ import sys
 _RUN = """
 import sys
 from imagen.adapters.display.terminal import capability_probe, viewer
-capability_probe.probe_terminal.__kwdefaults__["timeout"] = 60.0
+capability_probe.TIMEOUT = 60.0
 capability_probe.TMUX_TIMEOUT = viewer.TMUX_TIMEOUT = 60.0
 from imagen.cli.app import main
 sys.exit(main())
