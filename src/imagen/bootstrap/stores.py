@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imagen.adapters.database.files import FileSpool
     from imagen.adapters.database.history import SqliteHistory
     from imagen.adapters.database.idempotency import SqliteRequestKeys
+    from imagen.adapters.database.joining import SqliteJoinableRequests
     from imagen.adapters.database.journal import SqliteJournal
     from imagen.adapters.database.ledger import SqliteLedger
 
@@ -76,6 +77,13 @@ class Stores:
         from imagen.adapters.database.idempotency import SqliteRequestKeys  # noqa: PLC0415
 
         return SqliteRequestKeys(self._open(), self.journal.process_lock)
+
+    @property
+    def joinable(self) -> "SqliteJoinableRequests":
+        """The server's requests without an idempotency key."""
+        from imagen.adapters.database.joining import SqliteJoinableRequests  # noqa: PLC0415
+
+        return SqliteJoinableRequests(self._open(), self.journal.process_lock)
 
     def close(self) -> None:
         """Close the database; other processes may claim the calls of this one."""

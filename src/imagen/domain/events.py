@@ -16,10 +16,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=Tr
 
 
 class Planned(Event, frozen=True, kw_only=True):
-    """The plan is complete; nothing was sent yet."""
+    """The plan is complete; nothing was sent yet.
+
+    Attributes:
+        may_cost: Whether one of the calls may cost money.
+    """
 
     backend: str
     images: int
+    may_cost: bool = False
 
 
 class Warned(Event, frozen=True, kw_only=True):

@@ -16,6 +16,8 @@ KEYED_COMMANDS = "imagen keys"
 UNKEYED_COMMANDS = "imagen commands"
 """The caller of the others: each gets a key of its own, and is recognised by its
 fingerprint."""
+UNKEYED_REQUESTS = "imagen serve "
+"""Precedes the caller of the server's requests without a key."""
 
 
 class RequestKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,8 @@ from imagen.domain.errors import JournalError, Misconfigured, StorageError
 from imagen.server.errors import INTERNAL, ErrorBody, ErrorResponse, to_error_response
 from imagen.server.gallery import generate, page, pictures, sessions, spending
 from imagen.server.gallery.library import ImageLibrary
-from imagen.server.http import files, images, models, operations
+from imagen.server.http import files, images, jobs, models, operations
+from imagen.server.http.delivery import DeliveryMiddleware
 from imagen.server.http.middleware import AccessMiddleware, AsgiApp
 from imagen.server.http.openapi import StructSchemaPlugin
 from imagen.server.jobs.dispatcher import RequestDispatcher
@@ -29,6 +30,7 @@ from imagen.version import __version__
 
 ROUTE_MODULES: Sequence[ModuleType] = (
     images,
+    jobs,
     models,
     files,
     operations,
@@ -76,7 +78,7 @@ def build_app(
     )
     return AccessMiddleware(
         # Litestar is an ASGI application with a type of its own for each message.
-        cast("AsgiApp", app),
+        DeliveryMiddleware(cast("AsgiApp", app)),
         keys=keys,
         hosts=context.settings.serve.hosts,
         anonymous=context.caller,

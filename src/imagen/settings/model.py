@@ -221,6 +221,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=3600),
         key("Seconds that running requests have to finish when the server stops."),
     ] = 30.0
+    linger: Annotated[
+        float,
+        Meta(ge=0, le=86400),
+        key(
+            "Seconds for which a request waits in the queue without its client, and for"
+            " which a repeated request gets the images of the first one."
+        ),
+    ] = 600.0
     count: Annotated[
         int, Meta(ge=1, le=MAX_IMAGES), key("Images in one request, at most.")
     ] = 10

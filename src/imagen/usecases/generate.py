@@ -165,7 +165,11 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
                 self.before_calls([record.call for record in records])
             prepared = self.prepare_calls(records, plan.jobs)
             images = sum(call.job.count for call in calls)
-            self.listen(events.Planned(backend=self.instance.name, images=images))
+            self.listen(
+                events.Planned(
+                    backend=self.instance.name, images=images, may_cost=plan.may_cost
+                )
+            )
             for warning in plan.parameter_report.warnings():
                 self.listen(events.Warned(message=warning))
             can_show = self.live and self.capabilities(plan.request.model or "").live

@@ -46,16 +46,14 @@ def disconnect(running: Running, gate: str, **headers: str) -> None:
         until(lambda: count(running, "running") == before + 1)
 
 
-@pytest.mark.parametrize(
-    "headers", [{}, {"Idempotency-Key": "cancellable", "Imagen-Detach": "false"}]
-)
-def test_a_request_is_cancelled_when_its_client_disconnects(
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "cancellable"}])
+def test_a_request_that_must_not_be_detached_is_cancelled_when_its_client_disconnects(
     shop: Running, headers: dict[str, str]
 ) -> None:
     failed = {"backend": "probe", "code": "cancelled"}
     before = shop.metric("imagen_failed_images_total", **failed)
 
-    disconnect(shop, "never", **headers)
+    disconnect(shop, "never", **headers, **{"Imagen-Detach": "false"})
 
     until(lambda: shop.metric("imagen_requests_open") == 0)
     assert shop.metric("imagen_failed_images_total", **failed) == before + 1
@@ -75,11 +73,14 @@ def test_a_detached_request_continues_without_its_client(
     until(lambda: len(shop.stored) == 1)
 
 
-def test_closing_a_stream_cancels_the_request(shop: Running) -> None:
+def test_closing_a_stream_that_must_not_be_detached_cancels_the_request(
+    shop: Running,
+) -> None:
     asked = {**wait_for("never"), "stream": True}
+    headers = {"Imagen-Detach": "false"}
     with (
         shop.client() as client,
-        client.stream("POST", GENERATIONS, json=asked) as answer,
+        client.stream("POST", GENERATIONS, json=asked, headers=headers) as answer,
     ):
         assert b"progress" in next(answer.iter_raw())
 
@@ -99,10 +100,11 @@ def test_a_full_queue_rejects_and_shutdown_finishes_what_runs(narrow: Running) -
         until(lambda: count(narrow, "running") == 1)
         disconnect(narrow, "gate", **{"Imagen-Detach": "true"})
         until(lambda: count(narrow, "running") == 2)
-        waiting = pool.submit(narrow.ask, **wait_for("gate"))
+        # Another image: an equal request would join the one that lost its client.
+        waiting = pool.submit(narrow.ask, **wait_for("gate"), seed=2)
         until(lambda: count(narrow, "waiting") == 1)
 
-        rejected = narrow.ask(**wait_for("gate"))
+        rejected = narrow.ask(**wait_for("gate"), seed=3)
 
         assert rejected.status_code == 429
         assert int(rejected.headers["retry-after"]) > 0

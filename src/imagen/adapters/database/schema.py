@@ -174,6 +174,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     ("ALTER TABLE calls ADD COLUMN sent_at INTEGER",),
+    # For requests of the server without a key: `connection` is the lock of the process
+    # that has the connection, "" if it was lost, or "answered".
+    (
+        "ALTER TABLE requests ADD COLUMN connection TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE requests ADD COLUMN retries INTEGER",
+        "ALTER TABLE requests ADD COLUMN ended_at INTEGER",
+        "CREATE INDEX requests_fingerprint ON requests (caller, fingerprint)",
+    ),
 )
 """The statements that each version of the database adds to the one before it."""
 

@@ -19,12 +19,15 @@ from imagen.domain.history import HistoryEntry
 from imagen.domain.rerun import Overrides
 from imagen.server.gallery.library import ImageLibrary
 from imagen.server.gallery.pictures import PATH
+from imagen.server.http.delivery import CONNECTION
 from imagen.server.http.files import build_describer
 from imagen.server.http.models import ModelData, build_model_list
 from imagen.server.http.request_mapping import build_work_item, check_limits
 from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
 from imagen.server.http.sse import EventBuilder, stream_events
+from imagen.server.jobs.connection import ClientConnection
 from imagen.server.jobs.dispatcher import RequestDispatcher
+from imagen.server.jobs.job import JobRequest
 from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.work_item import WorkItem
 
@@ -127,16 +130,24 @@ async def rerun_image(
     item = await context.in_thread(
         lambda: _build_rerun_item(entry, data, caller, context.runtime)
     )
-    job = dispatcher.submit(
-        item.backend, lambda: item, key=None, detached=False, live=True
+    connection: ClientConnection = request.scope[CONNECTION]  # type: ignore[literal-required]  # of DeliveryMiddleware
+    connection.watch(request.receive)
+    asked = JobRequest(
+        backend=item.backend,
+        build_item=lambda: item,
+        caller=caller,
+        detached=True,
+        live=True,
     )
+    job = await dispatcher.submit(asked, connection)
     events = EventBuilder(
         kind="image_generation",
         describe=build_describer(request, context, "url"),
         started_at=context.now(),
         partial=MAX_PARTIAL_IMAGES,
     )
-    return await stream_events(job, events)
+    await dispatcher.validate(job, connection)
+    return stream_events(job, events)
 
 
 def _build_rerun_item(

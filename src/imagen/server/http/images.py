@@ -30,6 +30,7 @@ from imagen.server.errors import (
     client_disconnected,
     invalid_value,
 )
+from imagen.server.http.delivery import CONNECTION
 from imagen.server.http.files import build_describer
 from imagen.server.http.request_mapping import (
     build_work_item,
@@ -45,7 +46,9 @@ from imagen.server.http.schemas import (
     ImagesBody,
 )
 from imagen.server.http.sse import EventBuilder, stream_events
+from imagen.server.jobs.connection import ClientConnection
 from imagen.server.jobs.dispatcher import RequestDispatcher
+from imagen.server.jobs.job import JobRequest
 from imagen.server.jobs.service import ServerContext
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
@@ -64,12 +67,18 @@ DetachHeader: TypeAlias = Annotated[
     Literal["true", "false"] | None,
     HeaderParameter(
         name="Imagen-Detach",
-        description="Continue when the client disconnects. Default: true with an"
-        " Idempotency-Key; otherwise false, and the request is cancelled.",
+        description="Whether the request continues when the client disconnects: true"
+        " to its end, false not at all. Default: true with an Idempotency-Key;"
+        " otherwise to its end once a paid backend may have it, and for a while before"
+        " that.",
     ),
 ]
 
 MAX_EDIT_IMAGES = 16
+# Fields that change the answer or nothing, but not the image.
+_ANSWER_FIELDS = frozenset(
+    ["stream", "partial_images", "response_format", "user", "safety_identifier"]
+)
 # PHP-style name of a repeated field, which OpenAI's clients send for several images.
 IMAGE_ALIAS = "image[]"
 
@@ -215,26 +224,37 @@ async def _respond(
     check_unknown_fields(unknown)
     check_limits(fields, context.settings.serve)
     backend, _ = parse_model(context.settings, fields.model)
-    job = dispatcher.submit(
-        backend,
-        partial(
-            build_work_item,
-            fields,
-            context.runtime,
+    connection: ClientConnection = request.scope[CONNECTION]  # type: ignore[literal-required]  # of DeliveryMiddleware
+    connection.watch(request.receive)
+    job = await dispatcher.submit(
+        JobRequest(
+            backend=backend,
+            build_item=partial(
+                build_work_item,
+                fields,
+                context.runtime,
+                caller=request.user,
+                unknown=unknown,
+                images=images,
+                mask=mask,
+            ),
             caller=request.user,
-            unknown=unknown,
-            images=images,
-            mask=mask,
+            key=None
+            if key is None
+            else RequestKey(
+                caller=request.user,
+                key=key,
+                fingerprint=fingerprint(kind, fields, images, mask),
+            ),
+            fingerprint=""
+            if key is not None
+            else image_fingerprint(kind, fields, images, mask),
+            detached=(True if key is not None else None)
+            if detach is None
+            else detach == "true",
+            live=bool(fields.stream),
         ),
-        key=None
-        if key is None
-        else RequestKey(
-            caller=request.user,
-            key=key,
-            fingerprint=fingerprint(kind, fields, images, mask),
-        ),
-        detached=detach == "true" or (key is not None and detach is None),
-        live=bool(fields.stream),
+        connection,
     )
     describe = build_describer(request, context, fields.response_format or "b64_json")
     if fields.stream:
@@ -244,12 +264,14 @@ async def _respond(
             started_at=context.now(),
             partial=fields.partial_images or 0,
         )
-        return await stream_events(job, events)
-    result = await job.follow(_wait_for_disconnect(request))
+        await dispatcher.validate(job, connection)
+        return stream_events(job, events)
+    result = await job.follow(connection)
+    replayed = result.replayed and key is not None
     return Response(
         build_images_body(result, describe),
         media_type="application/json",
-        headers={REPLAYED: "true"} if result.replayed else {},
+        headers={REPLAYED: "true"} if replayed else {},
     )
 
 
@@ -272,10 +294,21 @@ def fingerprint(
     return sha256(content).hexdigest()
 
 
-async def _wait_for_disconnect(request: AnyRequest) -> None:
-    """Return when the client has disconnected."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def image_fingerprint(
+    kind: str,
+    fields: ImageFields,
+    images: Sequence[ReferenceImage],
+    mask: ReferenceImage | None,
+) -> str:
+    """Return a hash that is equal for requests that ask for the same image."""
+    values = {
+        name: value
+        for name, value in msgspec.structs.asdict(fields).items()
+        if name not in _ANSWER_FIELDS and value is not None
+    }
+    files = [file.sha256 for file in images]
+    content = [kind, values, files, mask and mask.sha256]
+    return sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
 
 async def _read_reference(

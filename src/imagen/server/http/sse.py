@@ -130,22 +130,8 @@ class EventBuilder(msgspec.Struct, kw_only=True):
         return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
 
 
-async def stream_events(job: Job, builder: EventBuilder) -> StreamResponse:
-    """Return the events of a job as a streaming response.
-
-    Raises:
-        ErrorResponse, ImagenError: the request failed before anything was sent to the
-            backend; the response then has an error status instead of events.
-    """
-    job.followers += 1
-    try:
-        while not (job.planned or job.result.done()):
-            await job.changed.wait()
-        if job.result.done():
-            job.result.result()
-    except BaseException:
-        job.leave()
-        raise
+def stream_events(job: Job, builder: EventBuilder) -> StreamResponse:
+    """Return the events of a job as a streaming response."""
     return StreamResponse(
         _events(job, builder),
         media_type="text/event-stream",
@@ -157,41 +143,47 @@ async def stream_events(job: Job, builder: EventBuilder) -> StreamResponse:
 async def _events(job: Job, builder: EventBuilder) -> AsyncGenerator[bytes]:
     completed: set[int] = set()
     steps: dict[int, Progressed] = {}
-    try:
-        while True:
-            # Read before the state: a change during the loop then causes another round.
-            changed, finished = job.changed, job.result.done()
-            for number, step in list(job.steps.items()):
-                if steps.get(number) is not step and number not in completed:
-                    steps[number] = step
-                    yield builder.progress(step)
-            for number, preview in list(job.previews.items()):
-                latest = job.steps.get(number)
-                if number not in completed and (
-                    event := builder.partial_image(preview, latest)
-                ):
-                    yield event
-            for outcome in list(job.outcomes):
-                image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
-                if image is not None and image.number not in completed:
-                    completed.add(image.number)
-                    yield builder.completed(image, image.number - 1)
-            if finished:
-                break
-            try:
-                await asyncio.wait_for(changed.wait(), KEEP_ALIVE_INTERVAL)
-            except TimeoutError:
-                yield b": keep-alive\n\n"
-        error = job.result.exception()
-        if error is not None:
-            yield builder.failed(error)
-        elif not completed:
-            # The images are from an earlier request with the same key: no outcomes.
-            for index, stored in enumerate(job.result.result().images):
-                yield builder.completed(stored, index)
-    finally:
-        job.leave()
+    if job.position:
+        yield _comment(job)
+    while True:
+        # Read before the state: a change during the loop then causes another round.
+        changed, finished = job.changed, job.result.done()
+        for number, step in list(job.steps.items()):
+            if steps.get(number) is not step and number not in completed:
+                steps[number] = step
+                yield builder.progress(step)
+        for number, preview in list(job.previews.items()):
+            latest = job.steps.get(number)
+            if number not in completed and (
+                event := builder.partial_image(preview, latest)
+            ):
+                yield event
+        for outcome in list(job.outcomes):
+            image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
+            if image is not None and image.number not in completed:
+                completed.add(image.number)
+                yield builder.completed(image, image.number - 1)
+        if finished:
+            break
+        try:
+            await asyncio.wait_for(changed.wait(), KEEP_ALIVE_INTERVAL)
+        except TimeoutError:
+            yield _comment(job)
+    error = job.result.exception()
+    if error is not None:
+        yield builder.failed(error)
+    elif not completed:
+        # The images are from an earlier request: no outcomes.
+        for index, stored in enumerate(job.result.result().images):
+            yield builder.completed(stored, index)
     yield b"data: [DONE]\n\n"
+
+
+def _comment(job: Job) -> bytes:
+    """Return a line that keeps the connection open, and that clients ignore."""
+    if place := job.position:
+        return b": place %d in the queue\n\n" % place
+    return b": keep-alive\n\n"
 
 
 def _encode(event: ProgressEvent | PartialImageEvent | CompletedEvent) -> bytes:

@@ -1,87 +1,191 @@
-"""Start jobs: once per idempotency key, cancelled when the last client leaves."""
+"""Start jobs, join repeated requests to them, and let them go on without clients."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
+from imagen.adapters.system.random import random_int
 from imagen.domain.errors import (
     Cancelled,
     ImagenError,
     JournalError,
     Misconfigured,
     StorageError,
-    Unfinished,
 )
 from imagen.domain.events import Warned
-from imagen.domain.history import HistoryEntry
-from imagen.domain.idempotency import (
-    KeyAnswered,
-    KeyClaimed,
-    KeyConflict,
-    KeyInProgress,
-    KeyInterrupted,
-    RecordedCall,
-    RequestKey,
-    StoredAnswer,
-)
+from imagen.domain.ids import new_id
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.server.errors import (
-    REPLAYED,
-    ErrorDetails,
     ErrorResponse,
+    client_disconnected,
     to_error_response,
 )
-from imagen.server.jobs.job import Job, RequestResult, build_result
+from imagen.server.jobs.connection import ClientConnection
+from imagen.server.jobs.job import Job, JobRequest, Outcome, RequestResult, build_result
+from imagen.server.jobs.joining import RecentRequests
+from imagen.server.jobs.recorded import (
+    RecordedRequests,
+    describe_error,
+    describe_report,
+    interrupted,
+    key_id,
+    key_reused,
+    stored_images,
+)
 from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.messages import Update
 from imagen.server.workers.pool import WorkerDied
-from imagen.server.workers.work_item import WorkItem
 from imagen.usecases.generate import build_report
+
+FREE_LINGER = 60.0
+"""Seconds that a job of a free backend continues without a client."""
 
 
 class RequestDispatcher:
-    """Starts and tracks jobs; belongs to one event loop."""
+    """Starts and tracks jobs; belongs to one event loop.
 
-    def __init__(self, context: ServerContext) -> None:
+    Args:
+        free_linger: Seconds that a job of a free backend continues without a client.
+    """
+
+    def __init__(
+        self, context: ServerContext, *, free_linger: float = FREE_LINGER
+    ) -> None:
         self.context = context
-        # By the id of the key; jobs without a key have an id of their own.
-        self._jobs: dict[object, Job] = {}
+        self._free_linger = free_linger
+        self._jobs: dict[str, Job] = {}
+        self._keyed: dict[tuple[str, str], Job] = {}
         self._deadline = 0.0
-        self._pending_writes: dict[tuple[str, str], Callable[[], None]] = {}
-        self._retry_task: asyncio.Task[None] | None = None
+        self._recorded = RecordedRequests(context, self._generate)
+        self._recent = RecentRequests(context)
 
     @property
     def open(self) -> int:
         """The number of unfinished requests."""
         return len(self._jobs)
 
-    def submit(
-        self,
-        backend: str,
-        build_item: Callable[[], WorkItem],
-        *,
-        key: RequestKey | None,
-        detached: bool,
-        live: bool,
-    ) -> Job:
-        """Start a job, or return the running job with the same key.
+    def list_jobs(self, caller: str) -> Sequence[Job]:
+        """Return the unfinished jobs of a caller, the oldest first."""
+        return [job for job in self._jobs.values() if job.caller == caller]
+
+    def cancel(self, job: Job) -> None:
+        """Cancel a job at once; its clients get 499."""
+        job.cancel(ErrorResponse(499, "The request was cancelled.", code="cancelled"))
+
+    async def submit(self, request: JobRequest, connection: ClientConnection) -> Job:
+        """Start a job for the client, or join one to it.
 
         Raises:
             ErrorResponse: a different request is running with this key (422).
         """
-        job_id = object() if key is None else _key_id(key)
-        if (existing := self._jobs.get(job_id)) is not None:
-            if existing.key != key:
-                raise _key_reused()
-            existing.detached = existing.detached or detached
-            return existing
-        job = Job(backend, build_item, key=key, live=live, detached=detached)
-        job.task = asyncio.create_task(self._work(job))
-        self._jobs[job_id] = job
-        job.task.add_done_callback(lambda _: self._jobs.pop(job_id))
+        if request.key is not None:
+            job = self._submit_keyed(request, key_id(request.key))
+        elif request.fingerprint:
+            # It connects the client itself: until then another one could join.
+            return await self._join_or_start(request, connection)
+        else:
+            job = self._start(request)
+        self._connect(job, connection)
         return job
+
+    def _submit_keyed(self, request: JobRequest, name: tuple[str, str]) -> Job:
+        if (existing := self._keyed.get(name)) is not None:
+            if existing.key != request.key:
+                raise key_reused()
+            if existing.detached is not True:
+                existing.detached = request.detached
+            return existing
+        job = self._keyed[name] = self._start(request)
+        job.task.add_done_callback(lambda _: self._keyed.pop(name))
+        return job
+
+    async def _join_or_start(
+        self, request: JobRequest, connection: ClientConnection
+    ) -> Job:
+        job = await self._recent.join(request, connection.retries)
+        if job is None:
+            job = self._start(request)
+            self._recent.add(job)
+        else:
+            connection.headers["Imagen-Joined"] = job.id
+            if job.position:
+                job.live = job.live or request.live
+            if job.is_idle:
+                job.wake(request)
+                self._run(job)
+        self._connect(job, connection)
+        return job
+
+    def _start(self, request: JobRequest) -> Job:
+        now = self.context.now()
+        job_id = new_id(now, random_int)
+        job = Job(job_id, request, created_at=now)
+        self._run(job)
+        return job
+
+    def _run(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        job.task = asyncio.create_task(self._work(job))
+        job.task.add_done_callback(lambda _: self._end(job))
+
+    def _end(self, job: Job) -> None:
+        del self._jobs[job.id]
+        job.place = None
+        job.ended_at = job.ended_at or self.context.now()
+        if not job.followers:
+            self._recent.settle(job)
+
+    def _connect(self, job: Job, connection: ClientConnection) -> None:
+        job.followers += 1
+        job.retries, job.answered = connection.retries, False
+        if job.timer is not None:
+            job.timer.cancel()
+        connection.headers["Imagen-Job"] = job.id
+        connection.on_end(partial(self._disconnect, job))
+        # The job may have waited for a client.
+        self.context.queues[job.backend].advance()
+
+    def _disconnect(self, job: Job, answered: bool) -> None:  # noqa: FBT001 - a listener
+        job.followers -= 1
+        # A shutdown answers before the job has ended.
+        job.answered = job.answered or (answered and job.task.done())
+        if job.followers:
+            return
+        if job.id not in self._jobs:
+            self._recent.settle(job)
+        elif not job.task.done():
+            self._linger(job)
+
+    def _linger(self, job: Job) -> None:
+        """Let a job go on without clients, as far as it may."""
+        if not job.position:
+            self._recent.lose(job)
+        if job.detached is False:
+            self.cancel(job)
+        elif job.detached is None:
+            wait = self._free_linger
+            if job.position:
+                wait = self.context.settings.serve.linger
+            loop = asyncio.get_running_loop()
+            job.timer = loop.call_later(wait, self._give_up, job)
+
+    def _give_up(self, job: Job) -> None:
+        """Drop a job without clients, unless it may cost money."""
+        if job.place is not None and job.position:
+            job.place.leave(client_disconnected())
+        elif job.may_cost is False and not job.followers:
+            task = asyncio.create_task(self._cancel_unless_joined(job))
+            self._recent.track(task)
+
+    async def _cancel_unless_joined(self, job: Job) -> None:
+        """Cancel a free job, unless a client waits for it at another server."""
+        if await self._recent.is_followed_elsewhere(job):
+            loop = asyncio.get_running_loop()
+            job.timer = loop.call_later(self._free_linger, self._give_up, job)
+        elif not job.followers:
+            job.cancellation.cancel()
 
     def close(self) -> None:
         """Reject queued requests, and give running ones `serve.grace` seconds.
@@ -99,7 +203,7 @@ class RequestDispatcher:
     def _fail_open_jobs(self) -> None:
         for job in self._jobs.values():
             job.resolve(
-                _interrupted(
+                interrupted(
                     "The server was stopped before the request finished. The next "
                     "server finishes what a paid backend has accepted. Look for the "
                     "images before you repeat the request, and repeat it only with the "
@@ -109,18 +213,53 @@ class RequestDispatcher:
 
     async def drain(self) -> bool:
         """Wait for the open jobs until the deadline; return True if all finished."""
-        left = self._deadline - asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
         if self._jobs:
             tasks = {job.task for job in self._jobs.values()}
-            await asyncio.wait(tasks, timeout=max(0.0, left))
+            await asyncio.wait(tasks, timeout=max(0.0, self._deadline - loop.time()))
+        await self._recent.drain()
         return not self._jobs
+
+    async def validate(self, job: Job, connection: ClientConnection) -> None:
+        """Wait until a request is known to be valid and within its budgets.
+
+        One that waits in the queue is checked now, without its turn.
+
+        Raises:
+            ErrorResponse, ImagenError: it has failed.
+        """
+        lost = asyncio.ensure_future(connection.lost.wait())
+        try:
+            while not (job.planned or job.result.done()):
+                if job.check is None and job.position:
+                    job.check = asyncio.create_task(self._check(job))
+                if job.check is not None and job.check.done() and job.position:
+                    return
+                changed = asyncio.ensure_future(job.changed.wait())
+                await asyncio.wait([changed, lost], return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+                if lost.done():
+                    raise client_disconnected()
+        finally:
+            lost.cancel()
+        if job.result.done():
+            job.result.result()
+
+    async def _check(self, job: Job) -> None:
+        try:
+            item = msgspec.structs.replace(job.build_item(), check_only=True)
+            await self.context.workers.run(item, job.cancellation, lambda _: None)
+        except WorkerDied:
+            pass  # the request may be sent all the same
+        except (ErrorResponse, ImagenError) as error:
+            if job.place is not None:
+                job.place.leave(error)
+        # Once this task is done, in the next round of the loop.
+        asyncio.get_running_loop().call_soon(job.notify)
 
     async def _work(self, job: Job) -> None:
         try:
-            if job.key is None:
-                job.resolve(build_result(await self._generate(job)))
-            else:
-                job.resolve(await self._run_once_per_key(job, job.key))
+            job.resolve(await self._find_or_generate(job))
         except (JournalError, Misconfigured) as error:
             self.context.log(f"{job.backend}: {error.message}")
             job.resolve(to_error_response(error))
@@ -129,8 +268,29 @@ class RequestDispatcher:
         except BaseException as error:  # noqa: BLE001 - raised in the followers
             job.resolve(error)
 
+    async def _find_or_generate(self, job: Job) -> RequestResult:
+        recorded, outcome = self._recorded, job.outcome
+        if outcome is not None and (answer := outcome.answer) is not None:
+            return await self.context.in_thread(lambda: recorded.replay(answer))
+        if job.key is not None:
+            return await recorded.run(job, job.key)
+        if not job.is_stored:
+            return build_result(await self._generate(job))
+        result = await recorded.join(job, self._recent.key_of(job))
+        job.outcome = Outcome(answer=stored_images(result))
+        return result
+
     async def _generate(self, job: Job) -> GenerationReport:
         """Wait for a slot of the backend, and run the job in a worker."""
+        try:
+            report = await self._wait_and_run(job)
+        except BaseException as error:
+            job.outcome = describe_error(error)
+            raise
+        job.outcome = describe_report(report)
+        return report
+
+    async def _wait_and_run(self, job: Job) -> GenerationReport:
         context, backend = self.context, job.backend
 
         def observe(update: Update) -> None:
@@ -146,225 +306,15 @@ class RequestDispatcher:
                     context.log(f"{backend}: {text}")
             job.update(update)
 
-        async with context.queues[backend].slot():
+        job.place = context.queues[backend].enter(lambda: job.is_wanted)
+        job.notify()
+        async with job.place:
             item = msgspec.structs.replace(
-                job.build_item(), report_progress=job.live, key=job.key
+                job.build_item(),
+                report_progress=job.live,
+                key=job.key or (self._recent.key_of(job) if job.fingerprint else None),
+                retries=job.retries,
             )
             await context.workers.run(item, job.cancellation, observe)
         context.cloud_sync.wake()
         return build_report(job.outcomes)
-
-    async def _run_once_per_key(self, job: Job, key: RequestKey) -> RequestResult:
-        """Run the work, or return the result of the earlier request with the key."""
-        keys = self.context.stores.keys
-        await self._write_pending(_key_id(key))
-        earlier = await self.context.in_thread(lambda: self._claim(key))
-        if earlier is not None:
-            return earlier
-        try:
-            report = await self._generate(job)
-        except BaseException as error:
-            # An error that is raised instead of reported as a failed image: nothing was
-            # sent, and the key may be used again.
-            unsent = isinstance(error, ErrorResponse | ImagenError)
-            unsent = unsent and not isinstance(error, WorkerDied)
-            end = keys.release if unsent else keys.abandon
-            await self._write(key, lambda: end(key))
-            raise
-        await self._write(key, lambda: self._record_outcome(key, report))
-        return build_result(report)
-
-    async def _write(self, key: RequestKey, action: Callable[[], None]) -> None:
-        """Record the outcome of a request, now or as soon as the database is writable.
-
-        A full disk must not lose the outcome: a retry with the key would pay twice.
-        """
-        try:
-            await self.context.in_thread(action)
-        except JournalError as error:
-            self.context.log(
-                f"could not record the outcome of a request; retrying: {error}"
-            )
-            self._pending_writes[_key_id(key)] = action
-            if self._retry_task is None or self._retry_task.done():
-                self._retry_task = asyncio.create_task(self._retry_pending_writes())
-
-    async def _retry_pending_writes(self) -> None:
-        while self._pending_writes:
-            await asyncio.sleep(_RETRY_INTERVAL)
-            with suppress(JournalError):
-                for name in list(self._pending_writes):
-                    await self._write_pending(name)
-
-    async def _write_pending(self, name: tuple[str, str]) -> None:
-        """Write the outcome that could not be written before, if there is one.
-
-        Raises:
-            JournalError: the database is still not writable.
-        """
-        if (action := self._pending_writes.get(name)) is not None:
-            await self.context.in_thread(action)
-            self._pending_writes.pop(name, None)
-
-    def _record_outcome(self, key: RequestKey, report: GenerationReport) -> None:
-        """Store the response for later requests with the key, or release the key."""
-        keys = self.context.stores.keys
-        self._add_missing_history(report)
-        if any(_is_open(failed) for failed in report.failed):
-            keys.abandon(key)
-            return
-        try:
-            answer = _stored_images(build_result(report))
-        except BaseException as error:  # noqa: BLE001 - `_run_once_per_key` raises it again
-            if isinstance(error, ImagenError) and not error.may_have_cost:
-                keys.release(key)
-                return
-            answer = _stored_error(to_error_response(error))
-        keys.complete(key, answer)
-
-    def _add_missing_history(self, report: GenerationReport) -> None:
-        """Add images to the history that could not be added when they were stored."""
-        history = self.context.stores.history
-        rescued = (failed.rescued for failed in report.failed)
-        extras = (extra for image in report.stored for extra in image.extras)
-        missing = [
-            HistoryEntry(location=image.location, sidecar=image.sidecar)
-            for image in (*report.stored, *rescued, *extras)
-            if image is not None and history.get(image.sidecar.id) is None
-        ]
-        if missing:
-            history.add(missing)
-
-    def _claim(self, key: RequestKey) -> RequestResult | None:
-        """Claim the key, or return the result of the earlier request with it."""
-        keys = self.context.stores.keys
-        match keys.claim(key, at=self.context.now()):
-            case KeyConflict():
-                raise _key_reused()
-            case KeyInProgress():
-                raise _key_in_use()
-            case KeyAnswered(answer=answer):
-                return self._replay(answer)
-            case KeyInterrupted(calls=calls):
-                found = self._recover(key, calls)
-                if found is None and not keys.take_over(key):
-                    raise _key_in_use()
-                return found
-            case KeyClaimed():
-                return None
-
-    def _recover(
-        self, key: RequestKey, calls: tuple[RecordedCall, ...]
-    ) -> RequestResult | None:
-        """Return the images of a request whose process has died.
-
-        None if certainly nothing was generated.
-
-        Raises:
-            ErrorResponse: the request is still running, its outcome is unknown, or it
-                may have cost money without an image.
-        """
-        keys = self.context.stores.keys
-        if open_calls := [call.id for call in calls if call.open]:
-            self.context.resume(open_calls)
-        state = keys.claim(key, at=self.context.now())
-        if not isinstance(state, KeyInterrupted):
-            raise _key_in_use()
-        images = self.context.find_images(
-            [image_id for call in calls for image_id in call.image_ids]
-        )
-        if any(call.live for call in state.calls):
-            # Another process, or the resume thread of this one, has claimed a call.
-            raise _key_in_use()
-        if still_open := [call.id for call in state.calls if call.open]:
-            raise ErrorResponse(
-                409,
-                "The first request with this Idempotency-Key was interrupted and its "
-                "outcome is unknown: it may have been billed. It is not sent again. "
-                f"Run `imagen resume {' '.join(still_open)}` to query the backend.",
-                code="unfinished",
-            )
-        if images:
-            warnings = dict.fromkeys(
-                w for each in images for w in each.sidecar.warnings
-            )
-            result = RequestResult(
-                images=images, warnings=tuple(warnings), replayed=True
-            )
-            keys.complete(key, _stored_images(result))
-            return result
-        if any(call.billed for call in state.calls):
-            lost = _interrupted(
-                "The first request with this Idempotency-Key was interrupted without "
-                "an image; it may have been billed. It is not sent again. Use a new "
-                "key to send it."
-            )
-            keys.complete(key, _stored_error(lost))
-            raise lost
-        return None
-
-    def _replay(self, answer: StoredAnswer) -> RequestResult:
-        if answer.problem:
-            details = msgspec.json.decode(answer.problem, type=ErrorDetails)
-            raise ErrorResponse.rebuild(answer.status, details, {REPLAYED: "true"})
-        images = self.context.find_images(answer.image_ids)
-        if len(images) < len(answer.image_ids):
-            raise ErrorResponse(
-                410,
-                "An earlier request with this Idempotency-Key generated images that "
-                "have been deleted since.",
-                code="image_gone",
-            )
-        return RequestResult(images=images, warnings=answer.warnings, replayed=True)
-
-
-_RETRY_INTERVAL = 5.0
-"""Seconds between attempts to record an outcome that could not be written."""
-
-
-def _key_id(key: RequestKey) -> tuple[str, str]:
-    return key.caller, key.key
-
-
-def _is_open(failed: FailedImage) -> bool:
-    """Return True if the backend may still produce the image."""
-    error = failed.error
-    if isinstance(error, Cancelled):
-        return not error.settled
-    if isinstance(error, StorageError):
-        return error.rescued_at is None
-    return isinstance(error, Unfinished) or not isinstance(error, ImagenError)
-
-
-def _stored_images(result: RequestResult) -> StoredAnswer:
-    return StoredAnswer(
-        image_ids=tuple(image.sidecar.id for image in result.images),
-        warnings=result.warnings,
-    )
-
-
-def _stored_error(error: ErrorResponse) -> StoredAnswer:
-    details = msgspec.json.encode(error.details).decode()
-    return StoredAnswer(status=error.status, problem=details)
-
-
-def _key_reused() -> ErrorResponse:
-    return ErrorResponse(
-        422,
-        "This Idempotency-Key was used for a different request. Use a new key.",
-        param="Idempotency-Key",
-        code="idempotency_key_reused",
-    )
-
-
-def _key_in_use() -> ErrorResponse:
-    return ErrorResponse(
-        409,
-        "A request with this Idempotency-Key is still running.",
-        code="idempotency_key_in_use",
-        retry_after=5,
-    )
-
-
-def _interrupted(message: str) -> ErrorResponse:
-    return ErrorResponse(502, message, code="interrupted")

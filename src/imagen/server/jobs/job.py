@@ -1,17 +1,21 @@
-"""A running job, with its progress and result for the clients that follow it."""
+"""A job, with its progress and result for the clients that follow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import msgspec
 
 from imagen.domain.events import Planned, Previewed, Progressed
-from imagen.domain.idempotency import RequestKey
+from imagen.domain.idempotency import RequestKey, StoredAnswer
+from imagen.domain.joining import REFUSALS, ConnectionState, Joinable
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.domain.sidecar import Sidecar
 from imagen.engine.cancellation import Cancellation
 from imagen.server.errors import client_disconnected, to_error_response
+from imagen.server.jobs.backend_queue import Place
+from imagen.server.jobs.connection import ClientConnection
 from imagen.server.workers.messages import Update
 from imagen.server.workers.work_item import WorkItem
 
@@ -41,18 +45,60 @@ class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
 
 
-# Not a queue of events: a client that reads slowly would make it grow without limit.
-# With the latest state a slow client misses steps, but never an image.
-class Job:
-    """A request that is running, and its latest state.
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks for.
 
     Attributes:
         build_item: Validates the request and returns the work to do, without blocking.
             Called when the key is claimed and the backend has a slot.
+        caller: The name of the caller.
+        key: The client's idempotency key.
+        fingerprint: A hash of all fields that change the image; "" if the request never
+            joins another one.
+        detached: True if it continues without clients, False if it is cancelled with
+            the last one, None if it lingers.
         live: True if progress is reported.
-        detached: True if the request continues without followers.
+    """
+
+    backend: str
+    build_item: Callable[[], WorkItem]
+    caller: str
+    key: RequestKey | None = None
+    fingerprint: str = ""
+    detached: bool | None = None
+    live: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a job has ended.
+
+    Attributes:
+        answer: What a repetition gets; None if the backend may still make an image.
+        is_free: True if certainly nothing was generated, so that it may be repeated.
+    """
+
+    answer: StoredAnswer | None = None
+    is_free: bool = False
+
+
+# Not a queue of events: a client that reads slowly would make it grow without limit.
+# With the latest state a slow client misses steps, but never an image.
+class Job:
+    """A request that is running or was run, and its latest state.
+
+    Attributes:
+        build_item, key, fingerprint, detached, live: As in `JobRequest`.
         followers: The number of connections that wait for the result.
+        retries: The retry number of the latest connection.
+        answered: True if a connection got the whole answer.
+        is_stored: True if the database has a record of the request.
+        is_foreign: True if another process began the request.
+        is_joining: True while a connection is about to join.
+        is_idle: True if it has to run again before a connection gets its result.
         task: Runs the request; done when the request is finished.
+        place: Its place in the queue of the backend.
+        may_cost: Whether it may cost money; None as long as that is unknown.
+        outcome: How it has ended, for later repetitions.
         result: The result or error for the followers. During a shutdown it is set
             before `task` is done.
         planned: True once the request was found valid; only then is anything sent.
@@ -64,21 +110,36 @@ class Job:
 
     def __init__(
         self,
-        backend: str,
-        build_item: Callable[[], WorkItem],
+        id: str,  # noqa: A002 - that of the answer's header
+        request: JobRequest,
         *,
-        key: RequestKey | None,
-        live: bool,
-        detached: bool,
+        created_at: datetime,
     ) -> None:
-        self.backend = backend
-        self.build_item = build_item
-        self.key = key
-        self.live = live
-        self.detached = detached
+        self.id = id
+        self.backend = request.backend
+        self.caller = request.caller
+        self.created_at = created_at
+        self.build_item = request.build_item
+        self.key = request.key
+        self.fingerprint = request.fingerprint
+        self.live = request.live
+        self.detached = request.detached
         self.followers = 0
-        self.cancellation = Cancellation()
+        self.retries: int | None = None
+        self.answered = self.is_stored = self.is_foreign = False
+        self.is_joining = self.is_idle = False
+        self.ended_at: datetime | None = None
+        self.outcome: Outcome | None = None
         self.task: asyncio.Task[None]
+        self.check: asyncio.Task[None] | None = None
+        self.write: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.place: Place | None = None
+        self.may_cost: bool | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self.cancellation = Cancellation()
         self.result: asyncio.Future[RequestResult] = (
             asyncio.get_running_loop().create_future()
         )
@@ -88,11 +149,54 @@ class Job:
         self.outcomes: list[StoredImage | FailedImage] = []
         self.changed = asyncio.Event()
 
+    def free_memory(self) -> None:
+        """Forget the images of an ended job, and those of its request."""
+        self._reset()
+        self.build_item = _build_nothing
+        self.is_idle = True
+
+    def wake(self, request: JobRequest) -> None:
+        """Let it run again, to get the result of an ended job."""
+        self.build_item = request.build_item
+        self.is_idle = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it may be sent: a client is there, or it needs none."""
+        return self.followers > 0 or self.detached is True
+
+    @property
+    def position(self) -> int:
+        """1 for the first request in the queue; 0 if it does not wait."""
+        return 0 if self.place is None else self.place.number
+
+    def to_joinable(self) -> Joinable:
+        """Return what decides whether another request joins this one."""
+        state: ConnectionState = "answered" if self.answered else "lost"
+        outcome = self.outcome
+        return Joinable(
+            id=self.id,
+            created_at=self.created_at,
+            connection="open" if self.followers else state,
+            retries=self.retries,
+            sent=self.position == 0,
+            refused=outcome is not None
+            and outcome.answer is not None
+            and outcome.answer.status in REFUSALS,
+        )
+
+    def cancel(self, error: BaseException) -> None:
+        """Cancel it; while it waits in the queue, it fails with this error."""
+        self.cancellation.cancel()
+        if self.place is not None:
+            self.place.leave(error)
+
     def update(self, update: Update) -> None:
         """Record an event, or an image that is stored or has failed."""
         match update:
-            case Planned():
+            case Planned(may_cost=may_cost):
                 self.planned = True
+                self.may_cost = may_cost
             case Progressed():
                 self.steps[update.number] = update
             case Previewed():
@@ -101,7 +205,7 @@ class Job:
                 self.outcomes.append(update)
             case _:
                 return
-        self._notify()
+        self.notify()
 
     def resolve(self, result: RequestResult | BaseException) -> None:
         """Set the result for the followers, unless it is already set."""
@@ -113,35 +217,32 @@ class Job:
             self.result.exception()
         else:
             self.result.set_result(result)
-        self._notify()
+        self.notify()
 
-    async def follow(self, disconnected: Awaitable[None]) -> RequestResult:
+    async def follow(self, connection: ClientConnection) -> RequestResult:
         """Wait for the result until the client has disconnected.
 
         Raises:
             ErrorResponse, ImagenError: the request failed, or the client left (499).
         """
-        disconnect = asyncio.ensure_future(disconnected)
-        awaited: set[asyncio.Future[Any]] = {self.result, disconnect}
-        self.followers += 1
+        lost = asyncio.ensure_future(connection.lost.wait())
+        awaited: set[asyncio.Future[Any]] = {self.result, lost}
         try:
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if not self.result.done():
                 raise client_disconnected()
             return self.result.result()
         finally:
-            disconnect.cancel()
-            self.leave()
+            lost.cancel()
 
-    def leave(self) -> None:
-        """Remove a follower; without followers a job is cancelled unless detached."""
-        self.followers -= 1
-        if not (self.followers or self.detached):
-            self.cancellation.cancel()
-
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Wake all who wait for a change."""
         self.changed.set()
         self.changed = asyncio.Event()
+
+
+def _build_nothing() -> WorkItem:
+    raise RuntimeError("An ended job is run again without its request.")
 
 
 def build_result(report: GenerationReport) -> RequestResult:

@@ -18,7 +18,9 @@ import msgspec
 from imagen.bootstrap.generation import build_generate
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.call import Call
+from imagen.domain.errors import JournalError
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
+from imagen.domain.idempotency import UNKEYED_REQUESTS
 from imagen.domain.result import FailedImage
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.store import Numbering
@@ -37,6 +39,9 @@ from imagen.server.workers.work_item import ORIGIN, WorkItem
 from imagen.settings.environment import process_environment
 from imagen.settings.model import Settings
 
+_MAX_CHECKS = 4
+"""Requests that one worker checks at once."""
+
 
 class Worker:
     """Runs items, each in a thread of its own."""
@@ -50,6 +55,7 @@ class Worker:
         self._threads = ThreadPoolExecutor(
             settings.serve.concurrency * len(settings.backends), "worker"
         )
+        self._checks = ThreadPoolExecutor(_MAX_CHECKS, "check")
 
     def run(self) -> None:
         """Handle the server's messages until it closes the socket."""
@@ -59,7 +65,9 @@ class Worker:
                 match self._connection.recv():
                     case Run(number=number, item=item):
                         self._running[number] = cancellation = Cancellation()
-                        self._threads.submit(self._run, number, item, cancellation)
+                        # Running items may have all threads for hours.
+                        threads = self._checks if item.check_only else self._threads
+                        threads.submit(self._run, number, item, cancellation)
                     case Cancel(number=number):
                         # Another thread may have finished it: `in` followed by a lookup
                         # raised a KeyError that ended the worker with all its items.
@@ -72,6 +80,7 @@ class Worker:
         if self._running:
             os._exit(0)
         self._threads.shutdown()
+        self._checks.shutdown()
         self._runtime.close()
 
     def _send(self, message: Message) -> None:
@@ -95,15 +104,24 @@ class Worker:
         priced = runtime.find_backend(item.backend).instance.price is not None
 
         def forward(event: Event) -> None:
-            if isinstance(event, Warned) or (
-                item.report_progress
-                and isinstance(event, Planned | Progressed | Previewed)
+            if isinstance(event, Planned | Warned) or (
+                item.report_progress and isinstance(event, Progressed | Previewed)
             ):
                 self._send(UpdateMessage(number, event))
 
         def record_calls(calls: Sequence[Call]) -> None:
-            if item.key is not None:
-                runtime.stores.keys.record_calls(item.key, calls)
+            key, stores = item.key, runtime.stores
+            if key is None:
+                return
+            if not key.caller.startswith(UNKEYED_REQUESTS):
+                stores.keys.record_calls(key, calls)
+            elif any(call.may_cost for call in calls):
+                try:
+                    stores.joinable.record(
+                        key, calls, at=runtime.clock.now(), retries=item.retries
+                    )
+                except JournalError as error:
+                    use_case.records.skip_record(error)
 
         use_case = build_generate(
             runtime,
@@ -119,6 +137,9 @@ class Worker:
             use_case, origin=ORIGIN, before_calls=record_calls, inline=True
         )
         plan = use_case.plan(item.resolve(use_case))
+        if item.check_only:
+            use_case.check_budget(plan)
+            return
         for outcome in use_case.outcomes(plan, cancellation):
             if isinstance(outcome, FailedImage):
                 outcome = msgspec.structs.replace(  # noqa: PLW2901 - the same outcome

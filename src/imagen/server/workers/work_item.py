@@ -38,7 +38,10 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
             complete, as that of a rerun is.
         live: True if previews are wanted; ignored if the backend has none.
         report_progress: True if progress and previews are sent to the server.
-        key: The idempotency key; the calls are recorded with it before they are sent.
+        key: The idempotency key, or that of a request that a repetition may join; the
+            calls are recorded with it before they are sent.
+        retries: The retry number that the client stated.
+        check_only: True if the request is only planned, and its budget checked.
     """
 
     backend: str
@@ -49,6 +52,8 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
     live: bool = False
     report_progress: bool = False
     key: RequestKey | None = None
+    retries: int | None = None
+    check_only: bool = False
 
     def resolve(self, use_case: "GenerateImages") -> GenerationRequest:
         """Return the request with the model and parameters that the backend has.

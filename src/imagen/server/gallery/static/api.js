@@ -17,9 +17,11 @@ export async function fetchJson(path, { method = "GET", body, signal } = {}) {
   return json;
 }
 
-/** Yields the server-sent events of a request. */
+/** Yields the server-sent events of a request, which continues without this page; the signal cancels it. */
 export async function* streamEvents(path, body, signal) {
-  const response = await send(path, { method: "POST", body, signal });
+  const response = await send(path, { method: "POST", body, signal, headers: { "Imagen-Detach": "true" } });
+  const job = response.headers.get("Imagen-Job");
+  if (job) signal.addEventListener("abort", () => send(`/v1/jobs/${job}`, { method: "DELETE" }).catch(() => null));
   if (!response.ok) throw new ApiError(response.status, await response.json().catch(() => null));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = "";
@@ -40,11 +42,11 @@ export async function* streamEvents(path, body, signal) {
   }
 }
 
-async function send(path, { method, body, signal }) {
+async function send(path, { method, body, signal, headers = {} }) {
   const request = () => fetch(path, {
     method,
     signal,
-    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    headers: body === undefined ? headers : { ...headers, "Content-Type": "application/json" },
     body: body === undefined ? undefined : encodeBody(body),
   }).catch(serverUnreachable);
   const response = await request();

@@ -1,0 +1,293 @@
+"""Recent requests without an idempotency key, which a repetition joins.
+
+This process remembers all of its own for `serve.linger` seconds. The database has those
+that may cost money, and those that have lost their client, so that a repetition joins
+them after a restart and on another server, too.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Literal
+
+import msgspec
+
+from imagen.domain.errors import JournalError
+from imagen.domain.idempotency import UNKEYED_REQUESTS, RequestKey
+from imagen.domain.joining import Joinable, find_joinable
+from imagen.server.jobs.job import Job, JobRequest
+from imagen.server.jobs.service import ServerContext
+
+MAX_ENDED = 10_000
+"""Ended requests that this process remembers."""
+_CLEANUP_INTERVAL = timedelta(minutes=1)
+
+
+class _EqualRequests(msgspec.Struct):
+    """The requests of one caller with the same content.
+
+    Attributes:
+        elsewhere: Whether the database has some of another process.
+    """
+
+    jobs: dict[str, Job] = {}
+    elsewhere: bool = False
+
+
+class RecentRequests:
+    """Finds the request that a repeated one joins; belongs to one event loop."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._linger = timedelta(seconds=context.settings.serve.linger)
+        self._equal: dict[tuple[str, str], _EqualRequests] = {}
+        self._ended: deque[Job] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cleaned_at: datetime | None = None
+
+    def key_of(self, job: Job) -> RequestKey:
+        """Return the key under which a repetition finds a job in the database."""
+        return _build_key(job.caller, job.id, job.fingerprint)
+
+    def add(self, job: Job) -> None:
+        """Remember a job, so that another request may join it."""
+        self._forget_old()
+        equal = self._equal.setdefault(_name(job), _EqualRequests())
+        equal.jobs[job.id] = job
+
+    async def join(self, request: JobRequest, retries: int | None) -> Job | None:
+        """Return the job that the request repeats; None if it is a new purchase.
+
+        Without the database, only requests of this process are joined.
+        """
+        name = _name(request)
+        key = _build_key(request.caller, "-", request.fingerprint)
+        stored = {each.id: each for each in await self._find_stored(key)}
+        tried: set[str] = set()
+        while True:
+            equal = self._equal.get(name, _EqualRequests())
+            known = {
+                job.id: job.to_joinable()
+                for job in equal.jobs.values()
+                if not (job.is_joining or self._is_old(job))
+            }
+            elsewhere = {id_: stored[id_] for id_ in stored if id_ not in equal.jobs}
+            if elsewhere:
+                equal = self._equal.setdefault(name, equal)
+                equal.elsewhere = True
+            candidates = [
+                each
+                for each in (*known.values(), *elsewhere.values())
+                if each.id not in tried
+            ]
+            found = find_joinable(candidates, retries)
+            if found is None:
+                return None
+            job = equal.jobs.get(found.id)
+            if found.refused:
+                if await self._consume(found, key, job):
+                    return None
+            elif job is None or job.is_stored:
+                job = await self._connect(found, key, request, retries, job)
+                if job is not None:
+                    return job
+            else:
+                return job
+            tried.add(found.id)
+
+    def lose(self, job: Job) -> None:
+        """Record that a running job has lost its last client."""
+        if self._is_known(job):
+            job.is_stored = True
+            self._save(job, connection="lost")
+
+    def settle(self, job: Job) -> None:
+        """Record how a job has ended, once no client is connected, and free memory."""
+        if not self._is_known(job):
+            job.free_memory()
+            return
+        outcome = job.outcome
+        is_refused = job.to_joinable().refused
+        connection: Literal["lost", "answered"] = "answered" if job.answered else "lost"
+        ended_at = None if job.is_foreign else job.ended_at
+        if outcome is not None and outcome.is_free and not is_refused:
+            self._forget(job)
+            if job.is_stored:
+                self._write(job, self._context.stores.keys.release)
+        elif is_refused:
+            equal = self._equal[_name(job)]
+            if job.is_stored or equal.elsewhere or len(equal.jobs) > 1:
+                job.is_stored = True
+                self._save(job, connection=connection, ended_at=ended_at)
+        elif job.is_stored or job.may_cost:
+            job.is_stored = True
+            self._save(job, connection=connection, ended_at=ended_at)
+        elif outcome is None or outcome.answer is None:
+            self._forget(job)  # it was free, and its images may never come
+        elif not job.answered:
+            job.is_stored = True
+            self._save(job, connection=connection, ended_at=ended_at)
+        job.free_memory()
+        self._ended.append(job)
+
+    async def is_followed_elsewhere(self, job: Job) -> bool:
+        """Return whether a client waits for the job at another server."""
+        if not job.is_stored:
+            return False
+        await self._written(job)
+        rows = await self._find_stored(self.key_of(job))
+        return any(row.id == job.id and row.connection == "open" for row in rows)
+
+    def track(self, task: "asyncio.Task[None]") -> None:
+        """Keep a task until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait until everything is recorded."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _find_stored(self, key: RequestKey) -> tuple[Joinable, ...]:
+        now, joinable = self._context.now(), self._context.stores.joinable
+        is_due = self._cleaned_at is None or now - self._cleaned_at > _CLEANUP_INTERVAL
+        if is_due:
+            self._cleaned_at = now
+
+        def find() -> tuple[Joinable, ...]:
+            if is_due:
+                joinable.expire(now=now, after=self._linger)
+            return joinable.find(key, since=now - self._linger)
+
+        try:
+            return await self._context.in_thread(find)
+        except JournalError:
+            return ()  # a paid job will say so; a free one needs no database
+
+    async def _consume(self, found: Joinable, key: RequestKey, job: Job | None) -> bool:
+        """Forget a refused request; False if another repetition was faster."""
+        keys, joinable = self._context.stores.keys, self._context.stores.joinable
+        if job is not None:
+            self._forget(job)
+            if job.is_stored:
+                self._write(job, keys.release)
+            return True
+
+        def consume() -> bool:
+            stored = msgspec.structs.replace(key, key=found.id)
+            if taken := joinable.connect(stored, found, retries=None):
+                keys.release(stored)
+            return taken
+
+        with suppress(JournalError):
+            return await self._context.in_thread(consume)
+        return False
+
+    async def _connect(
+        self,
+        found: Joinable,
+        key: RequestKey,
+        request: JobRequest,
+        retries: int | None,
+        job: Job | None,
+    ) -> Job | None:
+        """Claim the connection of a recorded request; None if another one has it."""
+        stored, joinable = (
+            msgspec.structs.replace(key, key=found.id),
+            self._context.stores.joinable,
+        )
+        if job is not None:
+            job.is_joining = True
+            await self._written(job)
+        connect = partial(joinable.connect, stored, found, retries=retries)
+        try:
+            if not await self._context.in_thread(connect):
+                return None
+        except JournalError:
+            if job is None:
+                return None
+        finally:
+            if job is not None:
+                job.is_joining = False
+        if job is None:
+            job = Job(found.id, request, created_at=found.created_at)
+            job.is_stored = job.is_foreign = job.is_idle = True
+            self.add(job)
+        return job
+
+    def _save(
+        self,
+        job: Job,
+        *,
+        connection: Literal["lost", "answered"],
+        ended_at: datetime | None = None,
+    ) -> None:
+        answer = job.outcome.answer if job.outcome is not None and ended_at else None
+        self._write(
+            job,
+            partial(
+                self._context.stores.joinable.save,
+                at=job.created_at,
+                retries=job.retries,
+                connection=connection,
+                ended_at=ended_at,
+                answer=answer,
+            ),
+        )
+
+    def _write(self, job: Job, action: Callable[[RequestKey], object]) -> None:
+        """Write after what is being written of the same job."""
+        before, key = job.write, self.key_of(job)
+
+        async def write() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            try:
+                await self._context.in_thread(lambda: action(key))
+            except JournalError as error:
+                self._context.log(f"could not record a connection: {error}")
+
+        job.write = asyncio.create_task(write())
+        self.track(job.write)
+
+    async def _written(self, job: Job) -> None:
+        if job.write is not None:
+            await asyncio.wait([job.write])
+
+    def _is_known(self, job: Job) -> bool:
+        equal = self._equal.get(_name(job))
+        return equal is not None and job.id in equal.jobs
+
+    def _is_old(self, job: Job) -> bool:
+        ended_at = job.ended_at
+        if ended_at is None or not job.is_idle:
+            return False
+        return ended_at < self._context.now() - self._linger
+
+    def _forget(self, job: Job) -> None:
+        name = _name(job)
+        if (equal := self._equal.get(name)) is not None:
+            equal.jobs.pop(job.id, None)
+            if not equal.jobs:
+                del self._equal[name]
+
+    def _forget_old(self) -> None:
+        while self._ended and (
+            len(self._ended) > MAX_ENDED or self._is_old(self._ended[0])
+        ):
+            job = self._ended.popleft()
+            if job.is_idle and not job.is_joining:
+                self._forget(job)
+
+
+def _name(request: Job | JobRequest) -> tuple[str, str]:
+    return request.caller, request.fingerprint
+
+
+def _build_key(caller: str, job_id: str, fingerprint: str) -> RequestKey:
+    return RequestKey(
+        caller=UNKEYED_REQUESTS + caller, key=job_id, fingerprint=fingerprint
+    )
