@@ -25,6 +25,7 @@ CONFIG = {
         "small": {"adapter": "mock", "size": "64x64"},
         "paid": {"adapter": "mock", "price": 0.04, "size": "96x64"},
         "probe": {"adapter": "many"},
+        "paid_probe": {"adapter": "many", "price": 0.01},
         "single": {"adapter": "single"},
         "locked": {"adapter": "replicate", "model": "black-forest-labs/flux-schnell"},
         **{name: {"adapter": "mock", "fail": name} for name in FAILURES},

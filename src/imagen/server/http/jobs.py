@@ -20,7 +20,7 @@ class JobData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         id: The `Imagen-Job` header of its answer.
         created: Seconds since 1970.
         place: 1 for the first request in the queue of the backend.
-        connected: Whether a client waits for the answer.
+        connections: The number of clients that wait for the answer.
     """
 
     id: str
@@ -29,7 +29,7 @@ class JobData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str
     status: Literal["queued", "in_progress"]
     place: int | None = None
-    connected: bool
+    connections: int
 
 
 class JobList(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,5 +76,5 @@ def _describe(job: Job) -> JobData:
         model=job.backend,
         status="queued" if job.position else "in_progress",
         place=job.position or None,
-        connected=job.followers > 0,
+        connections=job.followers,
     )
