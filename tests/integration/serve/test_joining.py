@@ -26,9 +26,7 @@ def retry(number: int) -> dict[str, str]:
 
 
 def count(running: Running, state: str) -> int:
-    return sum(
-        running.metric(f"imagen_requests_{state}", backend=each) for each in BACKENDS
-    )
+    return running.metric(f"imagen_requests_{state}")
 
 
 @contextmanager
@@ -45,9 +43,7 @@ def connected(
     with socket.create_connection(address) as connection:
         connection.sendall(f"POST {GENERATIONS} HTTP/1.1\r\n{head}\r\n{body}".encode())
         until(
-            lambda: (
-                count(running, "running") + count(running, "waiting") == before + 1
-            )
+            lambda: count(running, "running") + count(running, "waiting") == before + 1
         )
         yield connection
 
