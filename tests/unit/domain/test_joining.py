@@ -75,7 +75,10 @@ def test_a_refused_request_is_matched_first() -> None:
 
 @pytest.mark.parametrize(
     ("before", "retries", "matches"),
-    [(None, None, True), (None, 1, True), (0, 1, True), (1, 2, True), (0, 0, False), (1, 1, False), (0, None, False), (None, 0, False)],
+    [
+        *((None, None, True), (None, 1, True), (0, 1, True), (1, 2, True)),
+        *((0, 0, False), (1, 1, False), (0, None, False), (None, 0, False)),
+    ],
 )
 def test_a_first_attempt_is_no_repetition_of_a_refused_one(
     before: int | None, retries: int | None, matches: bool
