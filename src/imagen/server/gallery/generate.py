@@ -19,13 +19,12 @@ from imagen.domain.history import HistoryEntry
 from imagen.domain.rerun import Overrides
 from imagen.server.gallery.library import ImageLibrary
 from imagen.server.gallery.pictures import PATH
-from imagen.server.http.delivery import CONNECTION
+from imagen.server.http.delivery import watch_connection
 from imagen.server.http.files import build_describer
 from imagen.server.http.models import ModelData, build_model_list
 from imagen.server.http.request_mapping import build_work_item, check_limits
 from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
 from imagen.server.http.sse import EventBuilder, stream_events
-from imagen.server.jobs.connection import ClientConnection
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.job import JobRequest
 from imagen.server.jobs.service import ServerContext
@@ -130,8 +129,7 @@ async def rerun_image(
     item = await context.in_thread(
         lambda: _build_rerun_item(entry, data, caller, context.runtime)
     )
-    connection: ClientConnection = request.scope[CONNECTION]  # type: ignore[literal-required]  # of DeliveryMiddleware
-    connection.watch(request.receive)
+    connection = watch_connection(request)
     asked = JobRequest(
         backend=item.backend,
         build_item=lambda: item,

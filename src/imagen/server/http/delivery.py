@@ -1,14 +1,25 @@
 """Find out whether the answer of a request was written completely."""
 
 import asyncio
+from typing import Any, cast
+
+from litestar import Request
 
 from imagen.server.http.middleware import AsgiApp, Message, Receive, Scope, Send
 from imagen.server.jobs.connection import ClientConnection
 
-CONNECTION = "imagen.connection"
-"""The key of the `ClientConnection` in the scope of a request."""
+_CONNECTION = "imagen.connection"
 PART = 64 * 1024
 """Bytes of a body that are written at once."""
+
+
+def watch_connection(request: Request[Any, Any, Any]) -> ClientConnection:
+    """Return the connection of a request whose body has arrived."""
+    scope = cast("Scope", request.scope)
+    connection = scope[_CONNECTION]
+    assert isinstance(connection, ClientConnection)  # noqa: S101 - narrows the type
+    connection.watch(request.receive)
+    return connection
 
 
 class DeliveryMiddleware:
@@ -26,7 +37,7 @@ class DeliveryMiddleware:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        connection = scope[CONNECTION] = ClientConnection(dict(scope["headers"]))
+        connection = scope[_CONNECTION] = ClientConnection(dict(scope["headers"]))
         answered = False
 
         async def send_watched(message: Message) -> None:
@@ -35,7 +46,7 @@ class DeliveryMiddleware:
                 added = [
                     (k.encode(), v.encode()) for k, v in connection.headers.items()
                 ]
-                message = {**message, "headers": [*message["headers"], *added]}
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
             elif not message.get("more_body"):
                 body = message.get("body", b"")
                 last = max(0, len(body) - 1) // PART * PART

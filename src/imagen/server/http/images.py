@@ -30,7 +30,7 @@ from imagen.server.errors import (
     client_disconnected,
     invalid_value,
 )
-from imagen.server.http.delivery import CONNECTION
+from imagen.server.http.delivery import watch_connection
 from imagen.server.http.files import build_describer
 from imagen.server.http.request_mapping import (
     build_work_item,
@@ -46,7 +46,6 @@ from imagen.server.http.schemas import (
     ImagesBody,
 )
 from imagen.server.http.sse import EventBuilder, stream_events
-from imagen.server.jobs.connection import ClientConnection
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.job import JobRequest
 from imagen.server.jobs.service import ServerContext
@@ -224,8 +223,7 @@ async def _respond(
     check_unknown_fields(unknown)
     check_limits(fields, context.settings.serve)
     backend, _ = parse_model(context.settings, fields.model)
-    connection: ClientConnection = request.scope[CONNECTION]  # type: ignore[literal-required]  # of DeliveryMiddleware
-    connection.watch(request.receive)
+    connection = watch_connection(request)
     job = await dispatcher.submit(
         JobRequest(
             backend=backend,

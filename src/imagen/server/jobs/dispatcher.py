@@ -133,6 +133,8 @@ class RequestDispatcher:
     def _end(self, job: Job) -> None:
         del self._jobs[job.id]
         job.place = None
+        if job.timer is not None:
+            job.timer.cancel()
         job.ended_at = job.ended_at or self.context.now()
         if not job.followers:
             self._recent.settle(job)
@@ -184,8 +186,8 @@ class RequestDispatcher:
         if await self._recent.is_followed_elsewhere(job):
             loop = asyncio.get_running_loop()
             job.timer = loop.call_later(self._free_linger, self._give_up, job)
-        elif not job.followers:
-            job.cancellation.cancel()
+        elif not (job.followers or job.is_joining):
+            self.cancel(job)
 
     def close(self) -> None:
         """Reject queued requests, and give running ones `serve.grace` seconds.

@@ -94,6 +94,7 @@ class Job:
         is_stored: True if the database has a record of the request.
         is_foreign: True if another process began the request.
         is_joining: True while a connection is about to join.
+        is_cancelled: True if it was cancelled; its repetition is a new purchase.
         is_idle: True if it has to run again before a connection gets its result.
         task: Runs the request; done when the request is finished.
         place: Its place in the queue of the backend.
@@ -127,7 +128,7 @@ class Job:
         self.followers = 0
         self.retries: int | None = None
         self.answered = self.is_stored = self.is_foreign = False
-        self.is_joining = self.is_idle = False
+        self.is_joining = self.is_idle = self.is_cancelled = False
         self.ended_at: datetime | None = None
         self.outcome: Outcome | None = None
         self.task: asyncio.Task[None]
@@ -187,6 +188,7 @@ class Job:
 
     def cancel(self, error: BaseException) -> None:
         """Cancel it; while it waits in the queue, it fails with this error."""
+        self.is_cancelled = True
         self.cancellation.cancel()
         if self.place is not None:
             self.place.leave(error)

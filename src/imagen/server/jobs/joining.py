@@ -17,13 +17,14 @@ import msgspec
 
 from imagen.domain.errors import JournalError
 from imagen.domain.idempotency import UNKEYED_REQUESTS, RequestKey
-from imagen.domain.joining import Joinable, find_joinable
+from imagen.domain.joining import REFUSALS, Joinable, find_joinable
 from imagen.server.jobs.job import Job, JobRequest
 from imagen.server.jobs.service import ServerContext
 
 MAX_ENDED = 10_000
 """Ended requests that this process remembers."""
 _CLEANUP_INTERVAL = timedelta(minutes=1)
+_DRAIN_TIMEOUT = 5.0
 
 
 class _EqualRequests(msgspec.Struct):
@@ -72,7 +73,7 @@ class RecentRequests:
             known = {
                 job.id: job.to_joinable()
                 for job in equal.jobs.values()
-                if not (job.is_joining or self._is_old(job))
+                if not (job.is_joining or job.is_cancelled or self._is_old(job))
             }
             elsewhere = {id_: stored[id_] for id_ in stored if id_ not in equal.jobs}
             if elsewhere:
@@ -106,32 +107,39 @@ class RecentRequests:
 
     def settle(self, job: Job) -> None:
         """Record how a job has ended, once no client is connected, and free memory."""
-        if not self._is_known(job):
-            job.free_memory()
-            return
+        if self._is_known(job):
+            # The worker records a job that may cost money.
+            job.is_stored = job.is_stored or bool(job.may_cost)
+            if self._is_joinable(job):
+                self._remember(job)
+            else:
+                self._forget(job)
+                if job.is_stored:
+                    self._write(job, self._context.stores.keys.release)
+        job.free_memory()
+
+    def _is_joinable(self, job: Job) -> bool:
+        """Return whether a repetition of an ended job has to know of it."""
         outcome = job.outcome
-        is_refused = job.to_joinable().refused
-        connection: Literal["lost", "answered"] = "answered" if job.answered else "lost"
-        ended_at = None if job.is_foreign else job.ended_at
-        if outcome is not None and outcome.is_free and not is_refused:
-            self._forget(job)
-            if job.is_stored:
-                self._write(job, self._context.stores.keys.release)
-        elif is_refused:
-            equal = self._equal[_name(job)]
-            if job.is_stored or equal.elsewhere or len(equal.jobs) > 1:
-                job.is_stored = True
-                self._save(job, connection=connection, ended_at=ended_at)
-        elif job.is_stored or job.may_cost:
-            job.is_stored = True
-            self._save(job, connection=connection, ended_at=ended_at)
-        elif outcome is None or outcome.answer is None:
-            self._forget(job)  # it was free, and its images may never come
+        if job.is_cancelled:
+            return False
+        if outcome is None or outcome.answer is None:
+            return job.is_stored  # otherwise it was free, and its images never come
+        return not outcome.is_free or outcome.answer.status in REFUSALS
+
+    def _remember(self, job: Job) -> None:
+        self._ended.append(job)
+        equal = self._equal[_name(job)]
+        if job.to_joinable().refused:
+            job.is_stored = job.is_stored or equal.elsewhere or len(equal.jobs) > 1
         elif not job.answered:
             job.is_stored = True
-            self._save(job, connection=connection, ended_at=ended_at)
-        job.free_memory()
-        self._ended.append(job)
+        if job.is_stored:
+            self._save(
+                job,
+                connection="answered" if job.answered else "lost",
+                ended_at=None if job.is_foreign else job.ended_at,
+            )
 
     async def is_followed_elsewhere(self, job: Job) -> bool:
         """Return whether a client waits for the job at another server."""
@@ -147,9 +155,9 @@ class RecentRequests:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
-        """Wait until everything is recorded."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Wait until everything is recorded, but not for a database that hangs."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_DRAIN_TIMEOUT)
 
     async def _find_stored(self, key: RequestKey) -> tuple[Joinable, ...]:
         now, joinable = self._context.now(), self._context.stores.joinable

@@ -55,7 +55,7 @@ class RecordedRequests:
     async def run(self, job: Job, key: RequestKey) -> RequestResult:
         """Run the work, or return the result of the earlier request with the key."""
         await self._write_pending(key_id(key))
-        earlier = await self.context.in_thread(lambda: self._claim(key))
+        earlier = await self.context.in_thread(lambda: self._claim(key), slow=True)
         if earlier is not None:
             return earlier
         try:

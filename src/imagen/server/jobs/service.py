@@ -56,6 +56,7 @@ class ServerContext:
             for name in settings.backends
         }
         self._threads = ThreadPoolExecutor(_MAX_THREADS, "imagen")
+        self._slow_threads = ThreadPoolExecutor(_MAX_SLOW_THREADS, "slow")
         self.workers = Workers(settings, log=self.log, on_worker_died=self._resume_soon)
         self.cloud_sync = BackgroundSync(self.runtime, log=self.log)
 
@@ -63,10 +64,17 @@ class ServerContext:
         """Write one line to the log; unprintable characters become spaces."""
         self._log("".join(c if c.isprintable() else " " for c in text))
 
-    async def in_thread(self, work: Callable[[], Result]) -> Result:
-        """Run a quick blocking function in a thread and return its result."""
+    async def in_thread(
+        self, work: Callable[[], Result], *, slow: bool = False
+    ) -> Result:
+        """Run a blocking function in a thread and return its result.
+
+        Args:
+            slow: Whether it may wait for a backend; it does not delay quick ones then.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _run_contained, work)
+        threads = self._slow_threads if slow else self._threads
+        return await loop.run_in_executor(threads, _run_contained, work)
 
     def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
         """Return the images whose files are unchanged since they were stored."""
@@ -115,7 +123,8 @@ class ServerContext:
         """Close workers, connections and the database."""
         await self.workers.close()
         self.cloud_sync.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._slow_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         self.runtime.close()
 
     def _resume_soon(self) -> None:
@@ -131,6 +140,8 @@ class ServerContext:
 
 # For quick lookups in SQLite and reading files; requests run in the workers.
 _MAX_THREADS = 16
+# For interrupted requests, which wait until the backend has finished their jobs.
+_MAX_SLOW_THREADS = 64
 
 
 def _run_contained(work: Callable[[], Result]) -> Result:
