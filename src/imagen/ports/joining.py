@@ -54,7 +54,7 @@ class JoinableRequests(Protocol):
 
         Args:
             at: The time of the request.
-            retries: The retry number of the connection of a new request.
+            retries: The retry number of the connection.
             ended_at: No process works on the request since then.
         """
         ...

@@ -30,18 +30,26 @@ def count(running: Running, state: str) -> int:
 
 
 @contextmanager
+def connection_to(
+    running: Running, fields: dict[str, Any], **headers: str
+) -> Iterator[socket.socket]:
+    """Send a request, and yield its connection."""
+    lines = {"Host": "127.0.0.1", "Content-Type": "application/json", **headers}
+    body = json.dumps(fields)
+    lines["Content-Length"] = str(len(body))
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    with socket.create_connection(("127.0.0.1", running.port)) as connection:
+        connection.sendall(f"POST {GENERATIONS} HTTP/1.1\r\n{head}\r\n{body}".encode())
+        yield connection
+
+
+@contextmanager
 def connected(
     running: Running, fields: dict[str, Any], **headers: str
 ) -> Iterator[socket.socket]:
     """Send a request, and yield its connection once the request runs or waits."""
     before = count(running, "running") + count(running, "waiting")
-    address = ("127.0.0.1", running.port)
-    lines = {"Host": "127.0.0.1", "Content-Type": "application/json", **headers}
-    body = json.dumps(fields)
-    lines["Content-Length"] = str(len(body))
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    with socket.create_connection(address) as connection:
-        connection.sendall(f"POST {GENERATIONS} HTTP/1.1\r\n{head}\r\n{body}".encode())
+    with connection_to(running, fields, **headers) as connection:
         until(
             lambda: count(running, "running") + count(running, "waiting") == before + 1
         )
@@ -141,6 +149,21 @@ def test_a_stated_retry_joins_a_request_whose_connection_looks_open(
     assert len(shop.stored) == 1
 
 
+def test_a_stated_retry_joins_after_two_open_connections_were_lost(
+    shop: Running,
+) -> None:
+    asked = wait_for("two lost", "paid_probe")
+    with connected(shop, asked, **retry(0)), connection_to(shop, asked, **retry(1)):
+        until(lambda: jobs(shop)[0]["connections"] == 2)
+    until(lambda: not jobs(shop)[0]["connections"])
+    shop.open_gate("two lost")
+
+    again = shop.http.post(GENERATIONS, json=asked, headers=retry(2))
+
+    assert again.headers["imagen-joined"]
+    assert len(shop.stored) == 1
+
+
 def test_a_stated_retry_gets_an_answer_that_was_written_completely(
     shop: Running,
 ) -> None:
@@ -184,14 +207,7 @@ def test_a_request_can_be_left_and_joined_again_and_again(shop: Running) -> None
     asked = wait_for("again", "paid_probe")
     leave(shop, asked)
     for number in (1, 2):
-        with socket.create_connection(("127.0.0.1", shop.port)) as connection:
-            body = json.dumps(asked)
-            connection.sendall(
-                f"POST {GENERATIONS} HTTP/1.1\r\nHost: localhost\r\n"
-                f"x-stainless-retry-count: {number}\r\n"
-                "Content-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
-            )
+        with connection_to(shop, asked, **retry(number)):
             until(lambda: jobs(shop)[0]["connections"])
         until(lambda: not jobs(shop)[0]["connections"])
     shop.open_gate("again")

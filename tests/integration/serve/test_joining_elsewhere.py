@@ -182,6 +182,18 @@ def test_a_second_server_of_the_account_joins_a_running_job(
     assert replicate.created == replicate.paid == 2
 
 
+def test_an_answer_of_a_second_server_is_repeated_by_the_first(
+    first: Running, second: Running, replicate: ReplicateServer
+) -> None:
+    asked = paid("there and back")
+    leave_at_the_vendor(first, replicate, asked)
+    finish(replicate)
+    answers = [ask(each, asked, retry(n)) for n, each in enumerate([second, first], 1)]
+
+    assert ids(answers[0]) == ids(answers[1])
+    assert replicate.created == replicate.paid == 1
+
+
 def test_a_second_server_joins_a_free_job_that_lost_its_client(
     first: Running, second: Running
 ) -> None:

@@ -46,6 +46,7 @@ _SAVE = """
         coalesce(:connection, ''), :retries, :ended_at, :answer)
     ON CONFLICT DO UPDATE SET
         connection = coalesce(:connection, connection),
+        retries = iif(:connection IS NULL, retries, :retries),
         ended_at = coalesce(:ended_at, ended_at),
         owner = iif(:ended_at IS NULL, owner, NULL),
         calls = iif(:answer IS NULL, calls, '[]'),

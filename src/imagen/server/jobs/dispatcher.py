@@ -141,7 +141,8 @@ class RequestDispatcher:
 
     def _connect(self, job: Job, connection: ClientConnection) -> None:
         job.followers += 1
-        job.retries, job.answered = connection.retries, False
+        job.retries = connection.retries
+        job.answered = job.is_loss_saved = False
         if job.timer is not None:
             job.timer.cancel()
         connection.headers["Imagen-Job"] = job.id

@@ -92,6 +92,7 @@ class Job:
         retries: The retry number of the latest connection.
         answered: True if a connection got the whole answer.
         is_stored: True if the database has a record of the request.
+        is_loss_saved: True if it says that the latest connection was lost.
         is_foreign: True if another process began the request.
         is_joining: True while a connection is about to join.
         is_cancelled: True if it was cancelled; its repetition is a new purchase.
@@ -127,7 +128,7 @@ class Job:
         self.detached = request.detached
         self.followers = 0
         self.retries: int | None = None
-        self.answered = self.is_stored = self.is_foreign = False
+        self.answered = self.is_stored = self.is_loss_saved = self.is_foreign = False
         self.is_joining = self.is_idle = self.is_cancelled = False
         self.ended_at: datetime | None = None
         self.outcome: Outcome | None = None

@@ -7,7 +7,7 @@ them after a restart and on another server, too.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,24 +27,14 @@ _CLEANUP_INTERVAL = timedelta(minutes=1)
 _DRAIN_TIMEOUT = 5.0
 
 
-class _EqualRequests(msgspec.Struct):
-    """The requests of one caller with the same content.
-
-    Attributes:
-        elsewhere: Whether the database has some of another process.
-    """
-
-    jobs: dict[str, Job] = {}
-    elsewhere: bool = False
-
-
 class RecentRequests:
     """Finds the request that a repeated one joins; belongs to one event loop."""
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._linger = timedelta(seconds=context.settings.serve.linger)
-        self._equal: dict[tuple[str, str], _EqualRequests] = {}
+        # By caller and fingerprint, then by id.
+        self._equal: dict[tuple[str, str], dict[str, Job]] = {}
         self._ended: deque[Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cleaned_at: datetime | None = None
@@ -56,8 +46,7 @@ class RecentRequests:
     def add(self, job: Job) -> None:
         """Remember a job, so that another request may join it."""
         self._forget_old()
-        equal = self._equal.setdefault(_name(job), _EqualRequests())
-        equal.jobs[job.id] = job
+        self._equal.setdefault(_name(job), {})[job.id] = job
 
     async def join(self, request: JobRequest, retries: int | None) -> Job | None:
         """Return the job that the request repeats; None if it is a new purchase.
@@ -66,43 +55,45 @@ class RecentRequests:
         """
         name = _name(request)
         key = _build_key(request.caller, "-", request.fingerprint)
-        stored = {each.id: each for each in await self._find_stored(key)}
-        tried: set[str] = set()
+        stored = await self._find_stored(key)
+        failed: set[Joinable] = set()
         while True:
-            equal = self._equal.get(name, _EqualRequests())
-            known = {
-                job.id: job.to_joinable()
-                for job in equal.jobs.values()
-                if not (job.is_joining or job.is_cancelled or self._is_old(job))
-            }
-            elsewhere = {id_: stored[id_] for id_ in stored if id_ not in equal.jobs}
-            if elsewhere:
-                equal = self._equal.setdefault(name, equal)
-                equal.elsewhere = True
-            candidates = [
-                each
-                for each in (*known.values(), *elsewhere.values())
-                if each.id not in tried
-            ]
-            found = find_joinable(candidates, retries)
+            candidates = self._list(name, stored, prefer_stored=bool(failed))
+            found = find_joinable([c for c in candidates if c not in failed], retries)
             if found is None:
                 return None
-            job = equal.jobs.get(found.id)
+            job = self._equal.get(name, {}).get(found.id)
             if found.refused:
                 if await self._consume(found, key, job):
                     return None
-            elif job is None or job.is_stored:
-                job = await self._connect(found, key, request, retries, job)
-                if job is not None:
-                    return job
-            else:
+            elif job is not None and not job.is_stored:
                 return job
-            tried.add(found.id)
+            elif joined := await self._connect(found, key, request, retries, job):
+                return joined
+            # Another server has changed it.
+            failed.add(found)
+            stored = await self._find_stored(key)
+
+    def _list(
+        self,
+        name: tuple[str, str],
+        stored: Sequence[Joinable],
+        *,
+        prefer_stored: bool,
+    ) -> list[Joinable]:
+        """Return the equal requests that this process and the database know."""
+        found = {each.id: each for each in stored}
+        for job in self._equal.get(name, {}).values():
+            if job.is_joining or job.is_cancelled or self._is_old(job):
+                found.pop(job.id, None)
+            elif job.followers or not (prefer_stored and job.id in found):
+                found[job.id] = job.to_joinable()
+        return list(found.values())
 
     def lose(self, job: Job) -> None:
         """Record that a running job has lost its last client."""
         if self._is_known(job):
-            job.is_stored = True
+            job.is_stored = job.is_loss_saved = True
             self._save(job, connection="lost")
 
     def settle(self, job: Job) -> None:
@@ -129,15 +120,17 @@ class RecentRequests:
 
     def _remember(self, job: Job) -> None:
         self._ended.append(job)
-        equal = self._equal[_name(job)]
         if job.to_joinable().refused:
-            job.is_stored = job.is_stored or equal.elsewhere or len(equal.jobs) > 1
+            # Else there is nothing that its repetition could be taken for.
+            job.is_stored = job.is_stored or len(self._equal[_name(job)]) > 1
         elif not job.answered:
             job.is_stored = True
         if job.is_stored:
+            # After a saved loss another server may have the connection.
+            lost: Literal["lost"] | None = None if job.is_loss_saved else "lost"
             self._save(
                 job,
-                connection="answered" if job.answered else "lost",
+                connection="answered" if job.answered else lost,
                 ended_at=None if job.is_foreign else job.ended_at,
             )
 
@@ -230,7 +223,7 @@ class RecentRequests:
         self,
         job: Job,
         *,
-        connection: Literal["lost", "answered"],
+        connection: Literal["lost", "answered"] | None,
         ended_at: datetime | None = None,
     ) -> None:
         answer = job.outcome.answer if job.outcome is not None and ended_at else None
@@ -266,8 +259,7 @@ class RecentRequests:
             await asyncio.wait([job.write])
 
     def _is_known(self, job: Job) -> bool:
-        equal = self._equal.get(_name(job))
-        return equal is not None and job.id in equal.jobs
+        return job.id in self._equal.get(_name(job), {})
 
     def _is_old(self, job: Job) -> bool:
         ended_at = job.ended_at
@@ -277,10 +269,10 @@ class RecentRequests:
 
     def _forget(self, job: Job) -> None:
         name = _name(job)
-        if (equal := self._equal.get(name)) is not None:
-            equal.jobs.pop(job.id, None)
-            if not equal.jobs:
-                del self._equal[name]
+        equal = self._equal.get(name, {})
+        equal.pop(job.id, None)
+        if not equal:
+            self._equal.pop(name, None)
 
     def _forget_old(self) -> None:
         while self._ended and (
