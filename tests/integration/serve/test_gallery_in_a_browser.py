@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from tests.integration.serve.conftest import KEY
-from tests.integration.serve.running import GENERATIONS, PATIENCE, Running
+from tests.integration.serve.running import GENERATIONS, PATIENCE, Running, until
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.history import SqliteHistory
@@ -303,7 +303,21 @@ def test_a_slow_request_shows_progress_and_can_be_cancelled(
 
     see(page.get_by_text("Cancelled.")).to_be_visible()
     see(page.get_by_role("button", name="Generate", exact=True)).to_be_focused()
+    until(lambda: shop.metric("imagen_requests_open") == 0)
     assert shop.stored == []
+
+
+def test_a_request_is_finished_without_its_page(page: "Page", shop: Running) -> None:
+    visit(page, shop, "#/make")
+    page.get_by_role("textbox", name="Prompt", exact=True).fill("wait for nobody")
+    page.get_by_role("combobox", name="Backend").select_option("paid_probe")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    see(page.locator(".card progress")).to_have_attribute("value", "0.1")
+
+    page.goto("about:blank")
+    shop.open_gate("nobody")
+
+    until(lambda: len(shop.stored) == 1)
 
 
 def test_an_error_is_shown_at_its_request(page: "Page", shop: Running) -> None:

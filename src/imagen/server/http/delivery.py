@@ -57,7 +57,7 @@ class DeliveryMiddleware:
                 # The watch must see a disconnect before the end of the answer looks
                 # like one.
                 await asyncio.sleep(0)
-                answered = not connection.lost.is_set()
+                answered = not connection.lost.done()
                 message = {**message, "body": b""}
             await send(message)
 

@@ -12,13 +12,13 @@ class ClientConnection:
     Attributes:
         retries: The retry number that the client states; None if it states none.
         headers: Headers that the answer gets in addition, whatever its status.
-        lost: Set when the client disconnects before the answer is complete.
+        lost: Done when the client disconnects before the answer is complete.
     """
 
     def __init__(self, request_headers: Mapping[bytes, bytes]) -> None:
         self.retries = _parse_retries(request_headers)
         self.headers: dict[str, str] = {}
-        self.lost = asyncio.Event()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_end: list[Callable[[bool], None]] = []
         self._watch: asyncio.Task[None] | None = None
 
@@ -41,7 +41,7 @@ class ClientConnection:
     async def _wait(self, receive: Callable[[], Awaitable[Any]]) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self.lost.set()
+        self.lost.set_result(None)
 
 
 def _parse_retries(headers: Mapping[bytes, bytes]) -> int | None:

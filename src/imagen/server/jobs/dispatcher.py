@@ -231,20 +231,18 @@ class RequestDispatcher:
         Raises:
             ErrorResponse, ImagenError: it has failed.
         """
-        lost = asyncio.ensure_future(connection.lost.wait())
-        try:
-            while not (job.planned or job.result.done()):
-                if job.check is None and job.position:
-                    job.check = asyncio.create_task(self._check(job))
-                if job.check is not None and job.check.done() and job.position:
-                    return
-                changed = asyncio.ensure_future(job.changed.wait())
-                await asyncio.wait([changed, lost], return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
-                if lost.done():
-                    raise client_disconnected()
-        finally:
-            lost.cancel()
+        while not (job.planned or job.result.done()):
+            if job.check is None and job.position:
+                job.check = asyncio.create_task(self._check(job))
+            if job.check is not None and job.check.done() and job.position:
+                return
+            changed = asyncio.ensure_future(job.changed.wait())
+            await asyncio.wait(
+                [changed, connection.lost], return_when=asyncio.FIRST_COMPLETED
+            )
+            changed.cancel()
+            if connection.lost.done():
+                raise client_disconnected()
         if job.result.done():
             job.result.result()
 

@@ -228,15 +228,11 @@ class Job:
         Raises:
             ErrorResponse, ImagenError: the request failed, or the client left (499).
         """
-        lost = asyncio.ensure_future(connection.lost.wait())
-        awaited: set[asyncio.Future[Any]] = {self.result, lost}
-        try:
-            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-            if not self.result.done():
-                raise client_disconnected()
-            return self.result.result()
-        finally:
-            lost.cancel()
+        awaited: set[asyncio.Future[Any]] = {self.result, connection.lost}
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        if not self.result.done():
+            raise client_disconnected()
+        return self.result.result()
 
     def notify(self) -> None:
         """Wake all who wait for a change."""
