@@ -4,7 +4,7 @@ Not collected by itself: `test_broken.py` runs it and compares.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -116,6 +116,7 @@ class TestTakesEachConnectionForOpen(Staged):
         "test_records_the_calls",
         "test_loses_a_connection_with_its_process",
         "test_saves_what_is_given",
+        "test_changes_only_a_known_request_without_its_time",
         "test_gives_a_connection_to_one_of_many",
     }
 
@@ -148,6 +149,16 @@ class TestSavesNoAnswer(Staged):
     breaks: ClassVar[set[str]] = {
         "test_saves_what_is_given",
         "test_knows_what_was_refused",
+    }
+
+
+class TestRecordsWhatIsUnknown(Staged):
+    class Made(SqliteJoinableRequests):
+        def save(self, key: RequestKey, **given: Any) -> None:
+            super().save(key, **{**given, "at": given["at"] or datetime.now(UTC)})
+
+    breaks: ClassVar[set[str]] = {
+        "test_changes_only_a_known_request_without_its_time",
     }
 
 

@@ -44,7 +44,7 @@ class JoinableRequests(Protocol):
         self,
         key: RequestKey,
         *,
-        at: datetime,
+        at: datetime | None,
         retries: int | None,
         connection: Literal["lost", "answered"] | None = None,
         ended_at: datetime | None = None,
@@ -53,7 +53,7 @@ class JoinableRequests(Protocol):
         """Record what is given, of a new or a known request.
 
         Args:
-            at: The time of the request.
+            at: The time of the request; None if only a known one is changed.
             retries: The retry number of the connection.
             ended_at: No process works on the request since then.
         """

@@ -133,6 +133,17 @@ class JoinableRequestsContract(Contract):
         assert states == ["open", "answered"]
         assert keys.claim(KEY, at=MONDAY) == KeyAnswered(IMAGES)
 
+    def test_changes_only_a_known_request_without_its_time(
+        self, joinable: SqliteJoinableRequests
+    ) -> None:
+        """Without its time an unknown request is not recorded."""
+        joinable.save(KEY, at=MONDAY, retries=None, connection="lost")
+        for key in (KEY, LATER):
+            joinable.save(key, at=None, retries=2, connection="answered")
+
+        [found] = _find(joinable)
+        assert (found.id, found.connection, found.retries) == ("1", "answered", 2)
+
     def test_leaves_out_what_ended_long_ago(
         self, joinable: SqliteJoinableRequests
     ) -> None:

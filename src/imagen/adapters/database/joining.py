@@ -39,19 +39,24 @@ _RECORD = """
     VALUES (:caller, :key, :at, :fingerprint, :owner, :owner, :retries, :calls)
     ON CONFLICT DO UPDATE SET calls = :calls
 """
-_SAVE = """
+_CHANGES = """
+    connection = coalesce(:connection, connection),
+    retries = iif(:connection IS NULL, retries, :retries),
+    ended_at = coalesce(:ended_at, ended_at),
+    owner = iif(:ended_at IS NULL, owner, NULL),
+    calls = iif(:answer IS NULL, calls, '[]'),
+    answer = coalesce(:answer, answer)
+"""
+_UPDATE = f"""
+    UPDATE requests SET {_CHANGES} WHERE caller = :caller AND key = :key
+"""  # noqa: S608 - constants only
+_SAVE = f"""
     INSERT INTO requests (caller, key, created_at, fingerprint, owner, connection,
         retries, ended_at, answer)
     VALUES (:caller, :key, :at, :fingerprint, iif(:ended_at IS NULL, :owner, NULL),
         coalesce(:connection, ''), :retries, :ended_at, :answer)
-    ON CONFLICT DO UPDATE SET
-        connection = coalesce(:connection, connection),
-        retries = iif(:connection IS NULL, retries, :retries),
-        ended_at = coalesce(:ended_at, ended_at),
-        owner = iif(:ended_at IS NULL, owner, NULL),
-        calls = iif(:answer IS NULL, calls, '[]'),
-        answer = coalesce(:answer, answer)
-"""
+    ON CONFLICT DO UPDATE SET {_CHANGES}
+"""  # noqa: S608 - constants only
 _CONNECT = """
     UPDATE requests SET connection = :owner, retries = :retries
     WHERE caller = :caller AND key = :key
@@ -128,7 +133,7 @@ class SqliteJoinableRequests:
         self,
         key: RequestKey,
         *,
-        at: datetime,
+        at: datetime | None,
         retries: int | None,
         connection: Literal["lost", "answered"] | None = None,
         ended_at: datetime | None = None,
@@ -136,9 +141,9 @@ class SqliteJoinableRequests:
     ) -> None:
         """Record what is given, of a new or a known request."""
         self._write(
-            _SAVE,
+            _UPDATE if at is None else _SAVE,
             key,
-            at=datetime_to_micros(at),
+            at=None if at is None else datetime_to_micros(at),
             retries=retries,
             connection=_LOST if connection == "lost" else connection,
             ended_at=None if ended_at is None else datetime_to_micros(ended_at),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -237,9 +238,8 @@ class RequestDispatcher:
             if job.check is not None and job.check.done() and job.position:
                 return
             changed = asyncio.ensure_future(job.changed.wait())
-            await asyncio.wait(
-                [changed, connection.lost], return_when=asyncio.FIRST_COMPLETED
-            )
+            awaited: set[asyncio.Future[Any]] = {changed, connection.lost}
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             changed.cancel()
             if connection.lost.done():
                 raise client_disconnected()
@@ -283,6 +283,7 @@ class RequestDispatcher:
 
     async def _generate(self, job: Job) -> GenerationReport:
         """Wait for a slot of the backend, and run the job in a worker."""
+        job.is_foreign = False
         try:
             report = await self._wait_and_run(job)
         except BaseException as error:

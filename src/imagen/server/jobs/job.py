@@ -93,7 +93,7 @@ class Job:
         answered: True if a connection got the whole answer.
         is_stored: True if the database has a record of the request.
         is_loss_saved: True if it says that the latest connection was lost.
-        is_foreign: True if another process began the request.
+        is_foreign: True if another process runs the request, or ran it.
         is_joining: True while a connection is about to join.
         is_cancelled: True if it was cancelled; its repetition is a new purchase.
         is_idle: True if it has to run again before a connection gets its result.

@@ -105,7 +105,9 @@ class RecentRequests:
                 self._remember(job)
             else:
                 self._forget(job)
-                if job.is_stored:
+                if job.is_foreign:  # only the waiting for it was cancelled
+                    self._save(job, connection="lost")
+                elif job.is_stored:
                     self._write(job, self._context.stores.keys.release)
         job.free_memory()
 
@@ -231,7 +233,7 @@ class RecentRequests:
             job,
             partial(
                 self._context.stores.joinable.save,
-                at=job.created_at,
+                at=None if job.is_foreign else job.created_at,
                 retries=job.retries,
                 connection=connection,
                 ended_at=ended_at,
