@@ -252,11 +252,12 @@ class RequestDispatcher:
             await self.context.workers.run(item, job.cancellation, lambda _: None)
         except WorkerDied:
             pass  # the request may be sent all the same
-        except (ErrorResponse, ImagenError) as error:
+        except Exception as error:  # noqa: BLE001 - raised in the followers
             if job.place is not None:
                 job.place.leave(error)
-        # Once this task is done, in the next round of the loop.
-        asyncio.get_running_loop().call_soon(job.notify)
+        finally:
+            # Once this task is done, in the next round of the loop.
+            asyncio.get_running_loop().call_soon(job.notify)
 
     async def _work(self, job: Job) -> None:
         try:

@@ -138,7 +138,7 @@ class Worker:
         )
         plan = use_case.plan(item.resolve(use_case))
         if item.check_only:
-            use_case.check_budget(plan)
+            use_case.check_budget(plan, use_case.build_calls(plan))
             return
         for outcome in use_case.outcomes(plan, cancellation):
             if isinstance(outcome, FailedImage):
