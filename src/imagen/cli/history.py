@@ -56,7 +56,8 @@ def history(
     ```
 
     Args:
-        search: Words or parts of words that the prompt must all contain.
+        search: Words or parts of words that the prompt must all contain, in any case and
+            with or without accents.
         backend: The backend that made the image.
         limit: The largest number of images; 0 is no limit.
         cloud: List the images that have a copy in the cloud, from all machines;

@@ -40,7 +40,8 @@ class History(Protocol):
 
         Args:
             words: Search terms, separated by white space. The prompt contains each of
-                them, in any script and regardless of case; "" matches every prompt.
+                them, in any script and regardless of case and accents; "" matches every
+                prompt.
             backend: Name of the instance that made the image; "" matches any.
             model: Name of the model; "" matches any.
             caller: Name of the caller; "" matches any.

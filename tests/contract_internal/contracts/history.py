@@ -22,6 +22,8 @@ PROMPTS = (
     "雪の中の狐",
     "100% \"quoted\" AND 'single' * -fox NEAR(a, b) \\_x %y ^{z}: (",
     "a",
+    "Łódź, smørrebrød, שָׁלוֹם",
+    "がの",
 )
 
 
@@ -89,6 +91,11 @@ class HistoryContract(Contract):
             ("лиса ёл", {1}),
             ("STRASSE", {1}),
             ("CAFÉ ïv", {1}),
+            ("cafe naive елка", {1}),
+            ("SNÖW", {0}),
+            ("lodz smorrebrod שלום", {5}),
+            ("がの", {6}),
+            ("かの", set[int]()),
             ("狐", {2}),
             ("の雪", set[int]()),
             ("の中の狐 雪", {2}),
@@ -112,8 +119,8 @@ class HistoryContract(Contract):
             ("fox " * 2000, {0, 3}),
             ("fox" * 2000, set[int]()),
             (" ".join(map(str, range(3000))), set[int]()),
-            ("", {0, 1, 2, 3, 4}),
-            (" ", {0, 1, 2, 3, 4}),
+            ("", set(range(7))),
+            (" ", set(range(7))),
         ],
         ids=lambda words: repr(words)[:12],
     )

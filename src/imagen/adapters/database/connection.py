@@ -15,7 +15,11 @@ from pathlib import Path
 from time import sleep  # noqa: TID251 - stands in for the busy handler of SQLite
 from weakref import WeakSet, finalize
 
-from imagen.adapters.database.schema import MIGRATIONS, translate_decode_errors
+from imagen.adapters.database.schema import (
+    MIGRATIONS,
+    fold_column,
+    translate_decode_errors,
+)
 from imagen.adapters.database.write_queue import Batch, WriteQueue
 from imagen.adapters.system.private_files import (
     create_private_file,
@@ -377,6 +381,7 @@ def _migrate(
     connection.execute("BEGIN IMMEDIATE")
     # Read inside the transaction: another process may have migrated it just now.
     current = _version(connection)
+    connection.create_function("fold", 1, fold_column, deterministic=True)
     for version, script in enumerate(migrations[current:], start=current + 1):
         for statement in script:
             connection.execute(statement)

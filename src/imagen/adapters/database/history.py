@@ -7,13 +7,13 @@ from contextlib import closing
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
-from unicodedata import normalize
 
 from imagen.adapters.database.connection import Database
 from imagen.adapters.database.schema import (
     NOT_DELIVERED,
     PENDING,
     datetime_to_micros,
+    fold,
     from_json,
     micros_to_datetime,
     remove_surrogates,
@@ -63,7 +63,8 @@ _MAX_TRIGRAMS = 200
 class SqliteHistory:
     """A table with a row for every image, and a trigram index of the prompts.
 
-    A second, case-folded form of each prompt is stored, indexed and searched.
+    A second form of each prompt, without case and accents, is stored, indexed and
+    searched.
 
     A damaged row does not hide others: `find` skips it and logs one warning.
     """
@@ -257,10 +258,8 @@ def _trigrams(words: Sequence[str]) -> Iterator[str]:
 
 
 def _fold(prompt: str) -> str:
-    """Return the text case-folded, with accents in their composed form."""
-    plain = normalize("NFC", normalize("NFD", prompt).casefold())
     # The full-text index ignores everything after a NUL.
-    return remove_surrogates(plain).replace("\0", "\ufffd")
+    return remove_surrogates(fold(prompt)).replace("\0", "\ufffd")
 
 
 def _key(image_id: str) -> str:

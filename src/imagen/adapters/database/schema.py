@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
+from unicodedata import combining, normalize
 
 import msgspec
 
@@ -182,6 +183,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE requests ADD COLUMN ended_at INTEGER",
         "CREATE INDEX requests_fingerprint ON requests (caller, fingerprint)",
     ),
+    # Until here, prompts were folded with their accents. `fold` is `fold_column`.
+    (
+        """
+        UPDATE images SET words = fold(CAST(words AS BLOB))
+        WHERE words <> fold(CAST(words AS BLOB))
+        """,
+    ),
 )
 """The statements that each version of the database adds to the one before it."""
 
@@ -216,6 +224,25 @@ _SUMS = {
     "unknown": "sum(unknown)",
 }
 _ORDERS = {name: name for name in DIMENSIONS} | {"week": "week DESC"}
+
+# Letters with a stroke and ligatures, which Unicode does not decompose.
+_LETTERS = str.maketrans(
+    {
+        "\N{LATIN SMALL LETTER AE}": "ae",
+        "\N{LATIN SMALL LIGATURE OE}": "oe",
+        "\N{LATIN SMALL LETTER O WITH STROKE}": "o",
+        "\N{LATIN SMALL LETTER D WITH STROKE}": "d",
+        "\N{LATIN SMALL LETTER H WITH STROKE}": "h",
+        "\N{LATIN SMALL LETTER L WITH STROKE}": "l",
+        "\N{LATIN SMALL LETTER T WITH STROKE}": "t",
+        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
+    }
+)
+# Canonical combining classes of marks that belong to the spelling: nukta, the voicing
+# mark of kana, virama, and vowel signs such as those of Thai, Lao and Tibetan. Marks of
+# other classes are accents, and the points of Hebrew and Arabic, which are often left
+# out.
+_KEPT_CLASSES = frozenset([0, 7, 8, 9, *range(84, 133)])
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -285,6 +312,23 @@ def micros_to_datetime(micros: int) -> datetime:
 def remove_surrogates(text: str) -> str:
     """Replace unpaired surrogates, which UTF-8 cannot encode, with question marks."""
     return text.encode(errors="replace").decode()
+
+
+def fold(text: str) -> str:
+    """Return the form of a text that is searched: without case and accents.
+
+    Folding a folded text changes nothing.
+    """
+    if text.isascii():
+        return text.lower()
+    marked = normalize("NFD", normalize("NFD", text).casefold())
+    plain = "".join(each for each in marked if combining(each) in _KEPT_CLASSES)
+    return normalize("NFC", plain).translate(_LETTERS)
+
+
+def fold_column(column: bytes) -> str:
+    """Return the folded text of a column, also of a damaged one."""
+    return fold(column.decode(errors="replace"))
 
 
 def to_json(document: object) -> str:

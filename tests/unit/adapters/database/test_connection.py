@@ -263,6 +263,25 @@ def test_a_call_that_an_older_version_began_still_counts_for_its_caller(
     assert callers == [("team",)]
 
 
+def test_prompts_of_an_older_version_are_found_without_accents(tmp_path: Path) -> None:
+    older = Database(tmp_path, migrations=MIGRATIONS[:5])
+    with older.writing(durable=True) as connection:
+        connection.executemany(
+            "INSERT INTO images (id, created_at, backend, words, document) "
+            "VALUES (?, 1, 'flux', CAST(? AS TEXT), ?)",
+            [
+                (sample_id(1), "un café".encode(), to_json(sample_entry(1))),
+                (sample_id(2), b"caf\xff", "{}"),
+            ],
+        )
+    older.close()
+
+    history = SqliteHistory(Database(tmp_path))
+
+    assert len(list(history.find(words="cafe"))) == 1
+    assert list(history.find(words="Café")) == list(history.find(words="cafe"))
+
+
 def test_many_bring_it_up_to_date_once(tmp_path: Path) -> None:
     fill(tmp_path)
     newer = [Database(tmp_path, migrations=[*MIGRATIONS, MORE]) for _ in range(8)]
