@@ -56,7 +56,7 @@ def history(
     ```
 
     Args:
-        search: Words or parts of words that the prompt must all contain, in any case and
+        search: Words or parts of words that the prompt must all contain, in any case,
             with or without accents.
         backend: The backend that made the image.
         limit: The largest number of images; 0 is no limit.

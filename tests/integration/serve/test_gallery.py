@@ -70,6 +70,7 @@ def test_images_can_be_searched_and_filtered(shop: Running) -> None:
         week = client.get("/gallery/api/counts").json()["week"]
         assert found(words="owl") == found(backend="paid") == [owl]
         assert found(words="snow fox") == found(backend="mock") == [fox]
+        assert found(words="SNÖW") == [fox]
         assert found(model="mock") == found(week=next(iter(week))) == [owl, fox]
         assert found(week="2001-W01") == found(caller="ann") == []
 
@@ -100,6 +101,7 @@ def test_details_have_all_parameters_and_no_path(shop: Running) -> None:
     found = said.json()
     assert found["sidecar"]["prompt"] == "a fox"
     assert found["seed"] == str(2**63)
+    assert f"--seed {2**63} 'a fox'" in found["recipe"]["command"]
     assert found["name"].endswith(".png")
     assert str(shop.images) not in said.text
 

@@ -1,11 +1,12 @@
 """The gallery in Chromium, used with mouse and keyboard."""
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import pytest
@@ -87,6 +88,14 @@ def make_many(shop: Running, count: int) -> None:
 
 def visit(page: "Page", shop: Running, place: str = "") -> None:
     page.goto(f"{shop.url}/{place}")
+
+
+def copy(page: "Page", button: Any) -> str:
+    """Press a button that copies, and return what it has copied."""
+    page.evaluate("navigator.clipboard.writeText('')")
+    button.click()
+    page.wait_for_function("async () => await navigator.clipboard.readText() !== ''")
+    return str(page.evaluate("navigator.clipboard.readText()"))
 
 
 def see(it: Any) -> Any:
@@ -181,14 +190,66 @@ def test_the_image_dialog_shows_all_parameters(page: "Page", shop: Running) -> N
     see(dialog.get_by_label("Prompt", exact=True)).to_have_text(words)
     see(dialog.get_by_text(str(2**64 - 1), exact=True)).to_be_visible()
     see(dialog.get_by_text("$0.04 (price_table)")).to_be_visible()
-    dialog.get_by_role("button", name="Copy prompt").click()
-    see(page.get_by_text("Prompt copied")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == words
+    copied = {
+        name: copy(page, dialog.get_by_role("button", name=f"Copy {name}"))
+        for name in ("prompt", "command", "JSON", "curl")
+    }
+    assert copied["prompt"] == words
+    assert copied["command"].startswith("imagen generate --backend paid --size 96x64")
+    url = f"{shop.url}{GENERATIONS}"
+    assert shlex.split(copied["curl"]) == ["curl", url, "--json", copied["JSON"]]
     with page.expect_download() as download:
         dialog.get_by_role("link", name="Download").click()
     [file] = shop.stored
     assert Path(download.value.path()).read_bytes() == file.read_bytes()
     assert download.value.suggested_filename == file.name
+
+
+def test_a_page_without_a_clipboard_copies(page: "Page", shop: Running) -> None:
+    # As in a page that comes by http from another machine.
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: null})")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    make(shop, "a fox")
+    visit(page, shop)
+    page.locator(".tile a").click()
+    dialog = page.get_by_role("dialog", name="Image")
+
+    dialog.get_by_role("button", name="Copy prompt").click()
+    see(page.get_by_text("Prompt copied")).to_be_visible()
+    dialog.press("Escape")
+    page.get_by_label("Search prompts").focus()
+    page.keyboard.press("Control+V")
+
+    see(page.get_by_label("Search prompts")).to_have_value("a fox")
+
+
+def test_a_prompt_has_its_own_direction(page: "Page", shop: Running) -> None:
+    make(shop, "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER LAMED}, a fox", "an owl")
+    visit(page, shop, "#/?words=fox")
+    page.locator(".tile a").click()
+    prompt = page.get_by_label("Prompt", exact=True)
+
+    direction = "element => getComputedStyle(element).direction"
+    assert prompt.evaluate(direction) == "rtl"
+    assert page.locator(".tile .caption").evaluate(direction) == "rtl"
+    page.get_by_role("button", name="Generate again").click()
+    form = page.get_by_role("textbox", name="Prompt", exact=True)
+    see(form).to_have_value(re.compile("fox"))
+    assert form.evaluate(direction) == "rtl"
+
+
+def test_amounts_are_exact(page: "Page", server: Running) -> None:
+    visit(page, server)
+
+    amounts = page.evaluate(
+        "import('/gallery/static/dom.js').then(({ money }) => "
+        "[0, 0.04, 0.015, 0.000035, 0.1 + 0.2, 12, 0.0101, 100].map(money))"
+    )
+
+    assert amounts == [
+        *("$0.00", "$0.04", "$0.015", "$0.000035", "$0.30", "$12.00", "$0.0101"),
+        "$100.00",
+    ]
 
 
 def test_an_image_opened_by_url_has_neighbours(page: "Page", shop: Running) -> None:
@@ -473,6 +534,43 @@ def test_the_page_fits_on_a_phone(page: "Page", shop: Running) -> None:
         see(visible.first).to_be_visible()
 
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, place
+
+    visit(page, shop)
+    page.locator(".tile a").click()
+    close = page.get_by_role("button", name="Close")
+    see(close).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Copy curl").scroll_into_view_if_needed()
+    see(close).to_be_in_viewport(ratio=1)
+    close.click()
+    see(page.get_by_role("dialog", name="Image")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (400, "dark")])
+def test_axe_finds_nothing(
+    page: "Page", shop: Running, width: int, theme: Literal["light", "dark"]
+) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe is not installed"
+    ).Axe()
+    make(shop, "a fox", "an owl", model="paid", style="flat")
+    owl = shop.http.get("/gallery/api/images").json()["images"][0]["id"]
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    found: dict[str, Any] = {}
+
+    for place, ready in {
+        "": ".tile.there",
+        f"#/image/{owl}": "dialog .facts",
+        f"#/make?again={owl}": ".again .expected strong",
+        "#/spending": "figure",
+    }.items():
+        visit(page, shop, place)
+        see(page.locator(ready).first).to_be_visible()
+        result = axe.run(page)
+        if result.violations_count:
+            found[place] = result.generate_report()
+
+    assert found == {}
 
 
 def test_only_images_near_the_viewport_are_in_the_document(

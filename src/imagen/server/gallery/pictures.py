@@ -26,6 +26,7 @@ from imagen.server.gallery.library import (
     file_exists,
     image_not_found,
 )
+from imagen.server.gallery.recipes import Recipe, build_recipe
 from imagen.server.jobs.service import ServerContext
 
 PATH = "/gallery/api/images"
@@ -64,12 +65,15 @@ class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         seed: The seed as text; JavaScript numbers are exact only up to 2^53.
         name: The name of the file, without its folder.
+        recipe: The parameters as a command, as JSON and for curl; None if the metadata
+            has invalid values.
     """
 
     sidecar: Sidecar
     seed: str | None
     name: str
     missing: bool
+    recipe: Recipe | None
 
 
 class TrashResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +131,9 @@ async def count_images(
 
 @get(PATH + "/{image_id:str}", include_in_schema=False)
 async def get_image(
-    image_id: FromPath[str], library: NamedDependency[ImageLibrary]
+    image_id: FromPath[str],
+    library: NamedDependency[ImageLibrary],
+    context: NamedDependency[ServerContext],
 ) -> ImageDetails:
     """Return the details of an image."""
     entry = await library.entry(image_id)
@@ -136,6 +142,7 @@ async def get_image(
         seed=None if entry.sidecar.seed is None else str(entry.sidecar.seed),
         name=Path(entry.location).name.encode(errors="replace").decode(),
         missing=not file_exists(entry),
+        recipe=build_recipe(entry.sidecar, context.settings.styles),
     )
 
 

@@ -201,3 +201,11 @@ def _shorten(name: str) -> str:
 
 def _limit_exceeded(param: str | None, message: str) -> ErrorResponse:
     return ErrorResponse(422, message, param=param, code="limit_exceeded")
+
+
+def find_field(parameter: str) -> str | None:
+    """Return the field that sets a parameter of a backend; None if there is none."""
+    if parameter in _BACKEND_PARAMETERS:
+        return parameter
+    found = (field for field, names in _ALIASES.items() if parameter in names)
+    return next(found, None)

@@ -46,10 +46,30 @@ export function dollars(usd) {
   return money(usd);
 }
 
+/** The exact amount: `$0.04`, `$0.015`, `$12.00`; the server counts in millionths of a dollar. */
 export function money(usd) {
-  const digits = usd !== 0 && Math.abs(usd) < 0.01 ? 6 : 2;
-  const text = usd.toFixed(digits);
-  return `$${digits === 6 ? text.replace(/0+$/, "") : text}`;
+  return `$${usd.toFixed(6).replace(/0{1,4}$/, "")}`;
+}
+
+/** Copies a text, and says so. */
+export async function copy(text, what) {
+  toast(await copyText(text) ? `${what} copied` : "The browser does not allow copying");
+}
+
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch { /* browsers have no clipboard for pages without https from another machine */ }
+  const area = h("textarea", { class: "unseen", "aria-hidden": "true" });
+  area.value = text;
+  const focused = document.activeElement;
+  (document.querySelector("dialog[open]") ?? document.body).append(area);
+  area.select();
+  const copied = document.execCommand("copy");
+  area.remove();
+  focused?.focus();
+  return copied;
 }
 
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });

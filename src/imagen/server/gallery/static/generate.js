@@ -14,10 +14,7 @@ export class GenerateView {
   }
 
   async open(query) {
-    if (!this.form) {
-      this.choices = await fetchJson("/gallery/api/choices");
-      this.build();
-    }
+    await this.loadChoices();
     if (query.has("again")) await this.loadImage(query.get("again"));
     else this.rerun.replaceChildren();
     this.updateFields();
@@ -25,18 +22,29 @@ export class GenerateView {
     this.budgets();
   }
 
+  /** Loads the choices again: the server learns what a backend supports when it first uses it. */
+  async loadChoices() {
+    this.choices = await fetchJson("/gallery/api/choices");
+    if (!this.form) this.build();
+    const { models } = this.choices;
+    const options = models.map((each) => h("option", { value: each.id, disabled: Boolean(each.trouble) }, each.trouble ? `${each.id} (not available)` : each.id));
+    const chosen = this.model.value || models.find((each) => each.default)?.id;
+    this.model.replaceChildren(...options);
+    if (models.some((each) => each.id === chosen)) this.model.value = chosen;
+    if (!models.some((each) => !each.trouble)) this.notes.textContent = "No backend is available.";
+  }
+
   build() {
-    const { models, styles, most, longest } = this.choices;
-    const usable = models.filter((each) => !each.trouble);
+    const { styles, most, longest } = this.choices;
     const field = (label, control, help) => h("label", { class: "field" }, h("span", {}, label), control, help ? h("small", {}, help) : null);
-    this.prompt = h("textarea", { name: "prompt", rows: 5, required: true, maxlength: longest, placeholder: "Describe the image", autocomplete: "off" });
-    this.model = h("select", { name: "model" }, models.map((each) => h("option", { value: each.id, disabled: Boolean(each.trouble), selected: each.default }, each.trouble ? `${each.id} (not available)` : each.id)));
+    this.prompt = h("textarea", { name: "prompt", rows: 5, required: true, maxlength: longest, placeholder: "Describe the image", autocomplete: "off", dir: "auto" });
+    this.model = h("select", { name: "model" });
     this.style = h("select", { name: "style" }, h("option", { value: "" }, "None"), styles.map((each) => h("option", { value: each.name }, each.name)));
-    this.styleHelp = h("small");
+    this.styleHelp = h("small", { dir: "auto" });
     this.size = h("input", { name: "size", list: "sizes", placeholder: "auto", pattern: "auto|[0-9]{2,5}[xX][0-9]{2,5}|[0-9.]{1,10}:[0-9.]{1,10}", title: "Width and height such as 1024x1024, or an aspect ratio such as 16:9", autocomplete: "off", spellcheck: "false" });
     this.sizes = h("datalist", { id: "sizes" });
     this.count = h("input", { name: "n", type: "number", min: 1, max: most, value: 1 });
-    this.negative = h("textarea", { name: "negative_prompt", rows: 2, maxlength: longest });
+    this.negative = h("textarea", { name: "negative_prompt", rows: 2, maxlength: longest, dir: "auto" });
     this.seed = h("input", { name: "seed", inputmode: "numeric", pattern: "[0-9]{1,20}", placeholder: "random", autocomplete: "off" });
     this.steps = h("input", { name: "num_inference_steps", type: "number", min: 1, max: 1000000, placeholder: "default" });
     this.guidance = h("input", { name: "guidance_scale", type: "number", step: "any", min: 0, placeholder: "default" });
@@ -63,7 +71,6 @@ export class GenerateView {
     this.rerun = h("div", { class: "again" });
     this.jobs = h("div", { class: "jobs" });
     this.root.replaceChildren(h("div", { class: "making" }, h("div", { class: "side" }, this.form, this.budgetList), h("div", {}, this.rerun, this.jobs)));
-    if (!usable.length) this.notes.textContent = "No backend is available.";
     this.showHint();
   }
 
@@ -200,6 +207,7 @@ export class GenerateView {
       cancel.remove();
       for (const card of cards) card.end();
       this.budgets();
+      this.loadChoices().then(() => this.updateFields(), () => {});
       if (done) this.onGenerated();
     }
   }

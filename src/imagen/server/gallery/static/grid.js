@@ -270,7 +270,7 @@ const aspectRatio = (item) => Math.min(3, Math.max(0.45, item.width / item.heigh
 function createTile(item) {
   const label = item.prompt || "no prompt";
   const image = h("img", { alt: label, "data-src": `/gallery/api/images/${item.id}/thumbnail`, decoding: "async", draggable: "false" });
-  const link = h("a", { href: `#/image/${item.id}` }, item.missing ? null : image, h("span", { class: "caption", "aria-hidden": "true" }, label));
+  const link = h("a", { href: `#/image/${item.id}` }, item.missing ? null : image, h("span", { class: "caption", "aria-hidden": "true", dir: "auto" }, label));
   const tile = h("div", { class: "tile", role: "listitem" }, link);
   const showPlaceholder = (reason) => {
     image.remove();

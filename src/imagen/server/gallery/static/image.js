@@ -1,7 +1,7 @@
 /* The dialog of one image, with all its parameters. */
 
 import { fetchJson } from "./api.js";
-import { dollars, find, h, formatTime, number, toast } from "./dom.js";
+import { copy, dollars, find, h, formatTime, number, toast } from "./dom.js";
 
 export class ImageView {
   constructor({ close, step, deleted, restored, rerun }) {
@@ -42,10 +42,9 @@ export class ImageView {
     if (this.dialog.open) this.dialog.close();
   }
 
-  render({ sidecar, seed, name, missing }, { hasNext, hasPrevious }) {
+  render({ sidecar, seed, name, missing, recipe }, { hasNext, hasPrevious }) {
     this.sidecar = sidecar;
     const stage = h("div", { class: "stage" }, missing ? h("p", { class: "lost" }, "The file of this image was moved or deleted. Its parameters are still known.") : renderImage(sidecar));
-    const copy = (text, what) => navigator.clipboard.writeText(text).then(() => toast(`${what} copied`), () => toast("The browser does not allow copying"));
     return [
       h("div", { class: "view" },
         stage,
@@ -53,16 +52,15 @@ export class ImageView {
           h("button", { type: "button", class: "round", "data-keep": "previous", "aria-label": "Newer image", disabled: !hasPrevious, onclick: () => this.on.step(-1) }, "‹"),
           h("button", { type: "button", class: "round", "data-keep": "next", "aria-label": "Older image", disabled: !hasNext, onclick: () => this.on.step(1) }, "›"))),
       h("aside", { class: "about" },
-        h("div", { class: "about-top" },
-          h("h2", {}, "Image"),
-          h("button", { type: "button", class: "round", "data-keep": "close", "aria-label": "Close", onclick: () => this.dialog.close() }, "×")),
-        h("p", { class: "prompt", tabindex: "0", "aria-label": "Prompt" }, sidecar.prompt),
+        h("h2", {}, "Image"),
+        h("p", { class: "prompt", tabindex: "0", "aria-label": "Prompt", dir: "auto" }, sidecar.prompt),
         h("div", { class: "actions" },
-          h("button", { type: "button", "data-keep": "copy", onclick: () => copy(sidecar.prompt, "Prompt") }, "Copy prompt"),
           h("button", { type: "button", "data-keep": "again", onclick: () => this.on.rerun(sidecar) }, "Generate again"),
           missing ? null : h("a", { class: "button", href: `/gallery/api/images/${sidecar.id}/file`, download: name }, "Download"),
           h("button", { type: "button", class: "danger", "data-keep": "delete", onclick: () => this.deleteImage() }, "Delete")),
+        renderCopies(sidecar, recipe),
         renderFacts(sidecar, { name, seed })),
+      h("button", { type: "button", class: "round leave", "data-keep": "close", "aria-label": "Close", onclick: () => this.dialog.close() }, "×"),
     ];
   }
 
@@ -104,6 +102,19 @@ function renderImage(sidecar) {
   return image;
 }
 
+/** Offers the parameters as a command, as JSON and as a request with curl. */
+function renderCopies(sidecar, recipe) {
+  const button = (label, text, what = label) => h("button", { type: "button", "data-keep": `copy ${label}`, "aria-label": `Copy ${label}`, onclick: () => copy(text, what) }, label);
+  const url = recipe && new URL(`v1/images/${recipe.route}`, document.baseURI).href;
+  const missing = recipe?.missing.length ? h("small", {}, `The HTTP API has no field for ${recipe.missing.join(", ")}: only the command has it.`) : null;
+  return h("section", { class: "copies", "aria-label": "Copy" },
+    h("h3", {}, "Copy"),
+    h("div", { class: "actions" },
+      button("prompt", sidecar.prompt, "Prompt"),
+      recipe ? [button("command", recipe.command, "Command"), button("JSON", recipe.json), button("curl", `curl ${url} ${recipe.curl}`, "curl command")] : null),
+    missing);
+}
+
 function renderFacts(sidecar, { name, seed }) {
   const rows = [
     ["Generated", formatTime(sidecar.created_at)],
@@ -123,7 +134,7 @@ function renderFacts(sidecar, { name, seed }) {
     ["ID", sidecar.id],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
   return [
-    h("dl", { class: "facts" }, rows.map(([term, value]) => [h("dt", {}, term), h("dd", {}, String(value))])),
+    h("dl", { class: "facts" }, rows.map(([term, value]) => [h("dt", {}, term), h("dd", { dir: "auto" }, String(value))])),
     list("Parameters", Object.entries(sidecar.parameters ?? {}).map(([key, value]) => `${key}: ${formatValue(value)}`)),
     list("Adjusted", Object.entries(sidecar.adjusted ?? {}).map(([key, each]) => `${key}: ${formatValue(each.requested)} → ${formatValue(each.used)}${each.reason ? ` (${each.reason})` : ""}`)),
     list("Ignored", Object.entries(sidecar.ignored ?? {}).map(([key, why]) => `${key}: ${why}`)),
@@ -134,5 +145,5 @@ function renderFacts(sidecar, { name, seed }) {
 const formatValue = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
 function list(title, lines) {
-  return lines.length ? h("section", { class: "more" }, h("h3", {}, title), h("ul", {}, lines.map((line) => h("li", {}, line)))) : null;
+  return lines.length ? h("section", { class: "more" }, h("h3", {}, title), h("ul", {}, lines.map((line) => h("li", { dir: "auto" }, line)))) : null;
 }
