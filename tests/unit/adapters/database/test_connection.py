@@ -307,11 +307,11 @@ def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
 def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
     fill(tmp_path)
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:
-        connection.execute("PRAGMA user_version = 7")
+        connection.execute(f"PRAGMA user_version = {LATEST + 1}")
     before = (tmp_path / FILE).read_bytes()
 
     for do in everything(tmp_path):
-        words = f"(format 7; this version supports up to {LATEST})"
+        words = f"(format {LATEST + 1}; this version supports up to {LATEST})"
         assert f"newer version of imagen {words}" in said(do)
 
     assert (tmp_path / FILE).read_bytes() == before
