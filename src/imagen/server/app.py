@@ -18,6 +18,7 @@ from litestar.openapi import OpenAPIConfig
 from imagen.domain.errors import JournalError, Misconfigured, StorageError
 from imagen.server.errors import INTERNAL, ErrorBody, ErrorResponse, to_error_response
 from imagen.server.gallery import generate, page, pictures, sessions, spending
+from imagen.server.gallery import jobs as gallery_jobs
 from imagen.server.gallery.library import ImageLibrary
 from imagen.server.http import files, images, jobs, models, operations
 from imagen.server.http.delivery import DeliveryMiddleware
@@ -39,6 +40,7 @@ ROUTE_MODULES: Sequence[ModuleType] = (
     pictures,
     spending,
     generate,
+    gallery_jobs,
 )
 """Modules with route handlers, and optionally `OPEN`: path prefixes without a key."""
 

@@ -124,7 +124,8 @@ class Running:
             self.start()
 
     def clear(self, headers: Mapping[str, str] | None = None) -> None:
-        """Delete images, calls, spending and keys while the server runs."""
+        """Delete images, calls, spending, keys and ended jobs while the server runs."""
+        self.http.delete("/gallery/api/jobs", headers=headers).raise_for_status()
         # The server creates its database when it first needs it.
         self.http.get("/gallery/api/counts", headers=headers).raise_for_status()
         with closing(sqlite3.connect(self.account / FILE, timeout=PATIENCE)) as base:

@@ -8,12 +8,13 @@ from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import msgspec
 import pytest
 from PIL import Image
-from tests.integration.serve.running import GENERATIONS, Running
+from tests.integration.serve.running import GENERATIONS, Running, until
 
 from imagen.adapters.database.connection import FILE
 from imagen.bootstrap.runtime import Runtime
@@ -22,6 +23,7 @@ from imagen.domain.sidecar import Reference, read_sidecar
 from imagen.settings.environment import Environment
 
 IMAGES = "/gallery/api/images"
+JOBS = "/gallery/api/jobs"
 ASKED = {"prompt": "a fox", "size": "64x48"}
 
 
@@ -32,9 +34,23 @@ def make(client: httpx.Client, prompt: str, **fields: object) -> str:
     return str(answer.json()["data"][0]["id"])
 
 
-def events(text: str) -> list[dict[str, Any]]:
-    lines = (line.removeprefix("data: ") for line in text.splitlines())
-    return [json.loads(line) for line in lines if line.startswith("{")]
+def rerun(client: httpx.Client, image_id: str, **fields: object) -> Any:
+    """Start a job that makes an image again, and return the job when it has ended."""
+    path = f"{IMAGES}/{image_id}/again"
+    started = client.post(path, json=fields, headers={"Idempotency-Key": str(uuid4())})
+    assert started.status_code == 202, started.text
+    return wait_for(client, started.json()["id"])
+
+
+def wait_for(client: httpx.Client, job_id: str) -> Any:
+    """Return a job of the gallery when it has ended."""
+
+    def find() -> Any:
+        [job] = [each for each in client.get(JOBS).json() if each["id"] == job_id]
+        return job if job["status"] not in {"queued", "running"} else None
+
+    until(find)
+    return find()
 
 
 def pixels(path: Path) -> bytes:
@@ -293,12 +309,15 @@ def test_a_rerun_uses_the_same_or_a_new_seed(shop: Running) -> None:
         image_id = make(client, "a fox", seed=7, model="paid")
         path = f"{IMAGES}/{image_id}/again"
         cost = client.post(f"{path}/estimate", json={}).json()["cost_usd"]
-        same = events(client.post(path, json={"seed": "same"}).text)[-1]
-        new = events(client.post(path, json={"seed": "new"}).text)[-1]
+        [same] = rerun(client, image_id, seed="same")["images"]
+        [new] = rerun(client, image_id, seed="new")["images"]
+        seeds = [
+            client.get(f"{IMAGES}/{image['id']}").json()["seed"]
+            for image in (same, new)
+        ]
 
     assert cost == same["cost_usd"] == 0.04
-    assert same["type"] == "image_generation.completed"
-    assert same["seed"] == 7 != new["seed"]
+    assert seeds[0] == "7" != seeds[1]
     assert len(shop.stored) == 3
     assert len({pixels(path) for path in shop.stored}) == 2
 
@@ -311,12 +330,11 @@ def test_a_rerun_does_not_reveal_the_path_of_the_original(shop: Running) -> None
         note = json.loads(file.with_name(f"{file.name}.json").read_bytes())
         file.write_bytes(owl.read_bytes())
 
-        said = client.post(f"{IMAGES}/{image_id}/again", json={}).text
+        job = rerun(client, image_id)
 
-    made = events(said)[-1]
     assert (note["id"], image_id != other) == (image_id, True)
-    assert any("is not the file that its" in each for each in made["warnings"])
-    assert str(shop.images) not in said
+    assert any("is not the file that its" in each for each in job["warnings"])
+    assert str(shop.images) not in json.dumps(job)
     for sidecar in shop.images.glob("*.json"):
         assert str(shop.images) not in sidecar.read_text()
 
@@ -337,7 +355,11 @@ def test_a_failed_rerun_has_no_hints_about_the_command_line(shop: Running) -> No
         with Runtime(environment) as runtime:
             runtime.stores.history.add([entry])
         path = f"{IMAGES}/{edited.id}/again"
-        answers = [client.post(f"{path}{what}", json={}) for what in ("", "/estimate")]
+        key = {"Idempotency-Key": "again"}
+        answers = [
+            client.post(f"{path}{what}", json={}, headers=key)
+            for what in ("", "/estimate")
+        ]
 
     for answer in answers:
         assert answer.status_code == 400

@@ -2,29 +2,31 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
-from litestar import Request, Response, post
+from litestar import Request, post
 from litestar import get as get_route
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from imagen.bootstrap.generation import build_generate, build_rerun
 from imagen.bootstrap.output import OutputOptions
+from imagen.bootstrap.parameters import RerunParameters
+from imagen.bootstrap.requests import build_overrides
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.estimate import Estimate, estimate_plan
 from imagen.domain.history import HistoryEntry
-from imagen.domain.rerun import Overrides
+from imagen.server.gallery.jobs import build_key, submit
 from imagen.server.gallery.library import ImageLibrary
 from imagen.server.gallery.pictures import PATH
-from imagen.server.http.delivery import watch_connection
-from imagen.server.http.files import build_describer
+from imagen.server.http.images import KeyHeader
 from imagen.server.http.models import ModelData, build_model_list
 from imagen.server.http.request_mapping import build_work_item, check_limits
-from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
-from imagen.server.http.sse import EventBuilder, stream_events
+from imagen.server.http.schemas import GenerationFields, Name
+from imagen.server.jobs.board import JobView
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.job import JobRequest
 from imagen.server.jobs.service import ServerContext
@@ -60,9 +62,13 @@ class RerunFields(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         seed: `same` for the seed of the image, `new` for a random seed.
+        prompt, style, negative_prompt: In place of those of the image.
     """
 
     seed: Literal["same", "new"] = "same"
+    prompt: str | None = None
+    style: Name | None = None
+    negative_prompt: str | None = None
 
 
 @get_route("/gallery/api/choices", include_in_schema=False)
@@ -115,37 +121,35 @@ async def estimate_rerun(
     )
 
 
-@post(PATH + "/{image_id:str}/again", include_in_schema=False, status_code=200)
+@post(PATH + "/{image_id:str}/again", include_in_schema=False, status_code=202)
 async def rerun_image(
     image_id: FromPath[str],
     data: JSONBody[RerunFields],
     request: Request[Any, Any, Any],
     dispatcher: NamedDependency[RequestDispatcher],
     library: NamedDependency[ImageLibrary],
-) -> Response[Any]:
-    """Rerun an image, as `imagen rerun` does, and stream the events."""
+    idempotency_key: KeyHeader = None,
+) -> JobView:
+    """Start a job that makes an image again, as `imagen rerun` does, once per key."""
+    content = sha256(msgspec.json.encode(["again", image_id, data])).hexdigest()
+    key = build_key(request, idempotency_key, content)
+    if (found := dispatcher.board.find(key)) is not None:
+        return found
     entry = await library.entry(image_id)
     context, caller = dispatcher.context, request.user
     item = await context.in_thread(
         lambda: _build_rerun_item(entry, data, caller, context.runtime)
     )
-    connection = watch_connection(request)
     asked = JobRequest(
         backend=item.backend,
         build_item=lambda: item,
         caller=caller,
+        key=key,
         detached=True,
         live=True,
+        prompt=item.request.prompt,
     )
-    job = await dispatcher.submit(asked, connection)
-    events = EventBuilder(
-        kind="image_generation",
-        describe=build_describer(request, context, "url"),
-        started_at=context.now(),
-        partial=MAX_PARTIAL_IMAGES,
-    )
-    await dispatcher.validate(job, connection)
-    return stream_events(job, events)
+    return await submit(asked, request, dispatcher)
 
 
 def _build_rerun_item(
@@ -154,18 +158,28 @@ def _build_rerun_item(
     """Return the work item that generates an image again; reads reference images.
 
     Raises:
-        InvalidRequest: the parameters of the image are unknown, its backend no longer
-            exists, or a reference image is missing.
+        InvalidRequest: the parameters of the image are unknown, its backend or the
+            style does not exist, or a reference image is missing.
+        ErrorResponse: a text is too long (422).
     """
+    texts = GenerationFields(
+        prompt=rerun.prompt or entry.sidecar.prompt,
+        negative_prompt=rerun.negative_prompt,
+    )
+    check_limits(texts, runtime.settings.serve)
     use_case = build_rerun(runtime, pipes=False)
     with _without_hints():
         source = use_case.find_source(entry.sidecar.id)
     output = OutputOptions(format=source.media_type)
     maker = build_generate(runtime, source.backend, output=output, caller=caller)
-    overrides: Overrides = {"count": 1}
-    if rerun.seed == "new":
-        overrides = {**overrides, "seed": 0}
+    parameters: RerunParameters = {
+        "prompt": rerun.prompt,
+        "style": rerun.style,
+        "negative": rerun.negative_prompt,
+        "seed": 0 if rerun.seed == "new" else None,
+    }
     with _without_hints():
+        overrides = build_overrides(runtime, parameters)
         request = use_case.build_request(source, overrides, maker=maker)
     return WorkItem(
         backend=source.backend, request=request, caller=caller, output=output, live=True

@@ -27,13 +27,13 @@ from imagen.server.gallery.library import (
     image_not_found,
 )
 from imagen.server.gallery.recipes import Recipe, build_recipe
+from imagen.server.jobs.board import shorten_prompt
 from imagen.server.jobs.service import ServerContext
 
 PATH = "/gallery/api/images"
 MAX_IMAGES = 200
 """Images in one response."""
 MAX_SEARCH_LENGTH = 1000
-_MAX_PROMPT_LENGTH = 200
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _CACHE_FOREVER = "private, max-age=31536000, immutable"
@@ -216,9 +216,7 @@ def _summarize(entry: HistoryEntry) -> ImageSummary:
     return ImageSummary(
         id=sidecar.id,
         created_at=sidecar.created_at,
-        prompt=sidecar.prompt
-        if len(sidecar.prompt) <= _MAX_PROMPT_LENGTH
-        else f"{sidecar.prompt[:_MAX_PROMPT_LENGTH]}…",
+        prompt=shorten_prompt(sidecar.prompt),
         width=sidecar.width,
         height=sidecar.height,
         missing=not file_exists(entry),

@@ -251,6 +251,8 @@ async def _respond(
             if detach is None
             else detach == "true",
             live=bool(fields.stream),
+            prompt=fields.prompt,
+            image_count=fields.n or 1,
         ),
         connection,
     )

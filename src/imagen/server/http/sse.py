@@ -20,6 +20,8 @@ from imagen.server.jobs.job import Job, Output
 # Seconds without an event after which a comment is sent: proxies close connections that
 # are silent for long, nginx by default after 60 s.
 KEEP_ALIVE_INTERVAL = 15.0
+# nginx buffers responses unless X-Accel-Buffering forbids it.
+EVENT_STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class ProgressEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,8 +137,7 @@ def stream_events(job: Job, builder: EventBuilder) -> StreamResponse:
     return StreamResponse(
         _events(job, builder),
         media_type="text/event-stream",
-        # nginx buffers responses unless X-Accel-Buffering forbids it.
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        headers=EVENT_STREAM,
     )
 
 

@@ -23,6 +23,7 @@ from imagen.server.errors import (
     client_disconnected,
     to_error_response,
 )
+from imagen.server.jobs.board import JobBoard
 from imagen.server.jobs.connection import ClientConnection
 from imagen.server.jobs.job import Job, JobRequest, Outcome, RequestResult, build_result
 from imagen.server.jobs.joining import RecentRequests
@@ -49,6 +50,9 @@ class RequestDispatcher:
 
     Args:
         free_linger: Seconds that a job of a free backend continues without a client.
+
+    Attributes:
+        board: The jobs of each caller, for the gallery.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class RequestDispatcher:
         self._deadline = 0.0
         self._recorded = RecordedRequests(context, self._generate)
         self._recent = RecentRequests(context)
+        self.board = JobBoard()
 
     @property
     def open(self) -> int:
@@ -130,6 +135,7 @@ class RequestDispatcher:
         self._jobs[job.id] = job
         job.task = asyncio.create_task(self._work(job))
         job.task.add_done_callback(lambda _: self._end(job))
+        self.board.add(job)
 
     def _end(self, job: Job) -> None:
         del self._jobs[job.id]
@@ -137,6 +143,7 @@ class RequestDispatcher:
         if job.timer is not None:
             job.timer.cancel()
         job.ended_at = job.ended_at or self.context.now()
+        self.board.end(job)
         if not job.followers:
             self._recent.settle(job)
 
@@ -203,6 +210,7 @@ class RequestDispatcher:
             job.detached = True
         for queue in self.context.queues.values():
             queue.close()
+        self.board.close()
 
     def _fail_open_jobs(self) -> None:
         for job in self._jobs.values():

@@ -58,6 +58,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
         detached: True if it continues without clients, False if it is cancelled with
             the last one, None if it lingers.
         live: True if progress is reported.
+        prompt: The prompt, to show it.
+        image_count: The number of images.
     """
 
     backend: str
@@ -67,6 +69,8 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     detached: bool | None = None
     live: bool = False
+    prompt: str = ""
+    image_count: int = 1
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +91,9 @@ class Job:
     """A request that is running or was run, and its latest state.
 
     Attributes:
-        build_item, key, fingerprint, detached, live: As in `JobRequest`.
+        build_item, key, fingerprint, detached, live, prompt, image_count: As in
+            `JobRequest`.
+        on_change: Called at each change.
         followers: The number of connections that wait for the result.
         retries: The retry number of the latest connection.
         answered: True if a connection got the whole answer.
@@ -126,6 +132,9 @@ class Job:
         self.fingerprint = request.fingerprint
         self.live = request.live
         self.detached = request.detached
+        self.prompt = request.prompt
+        self.image_count = request.image_count
+        self.on_change: Callable[[], None] = _do_nothing
         self.followers = 0
         self.retries: int | None = None
         self.answered = self.is_stored = self.is_loss_saved = self.is_foreign = False
@@ -155,11 +164,13 @@ class Job:
         """Forget the images of an ended job, and those of its request."""
         self._reset()
         self.build_item = _build_nothing
+        self.prompt = ""
         self.is_idle = True
 
     def wake(self, request: JobRequest) -> None:
         """Let it run again, to get the result of an ended job."""
         self.build_item = request.build_item
+        self.prompt = request.prompt
         self.is_idle = False
 
     @property
@@ -238,6 +249,11 @@ class Job:
         """Wake all who wait for a change."""
         self.changed.set()
         self.changed = asyncio.Event()
+        self.on_change()
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _build_nothing() -> WorkItem:

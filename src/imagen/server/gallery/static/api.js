@@ -10,36 +10,11 @@ export class ApiError extends Error {
   }
 }
 
-export async function fetchJson(path, { method = "GET", body, signal } = {}) {
-  const response = await send(path, { method, body, signal });
+export async function fetchJson(path, { method = "GET", body, headers = {}, signal } = {}) {
+  const response = await send(path, { method, body, headers, signal });
   const json = await response.json().catch(() => null);
   if (!response.ok) throw new ApiError(response.status, json);
   return json;
-}
-
-/** Yields the server-sent events of a request, which continues without this page; the signal cancels it. */
-export async function* streamEvents(path, body, signal) {
-  const response = await send(path, { method: "POST", body, signal, headers: { "Imagen-Detach": "true" } });
-  const job = response.headers.get("Imagen-Job");
-  if (job) signal.addEventListener("abort", () => send(`/v1/jobs/${job}`, { method: "DELETE" }).catch(() => null));
-  if (!response.ok) throw new ApiError(response.status, await response.json().catch(() => null));
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let buffer = "";
-  for (;;) {
-    const { value, done } = await reader.read().catch(connectionLost);
-    if (done) connectionLost();
-    buffer += value;
-    const parts = buffer.split("\n\n");
-    buffer = parts.pop();
-    for (const part of parts) {
-      const data = part.split("\n").find((line) => line.startsWith("data: "))?.slice(6);
-      if (data === "[DONE]") return;
-      if (!data) continue;
-      const json = JSON.parse(data);
-      if (json.error) throw new ApiError(0, json);
-      yield json;
-    }
-  }
 }
 
 async function send(path, { method, body, signal, headers = {} }) {
@@ -53,11 +28,6 @@ async function send(path, { method, body, signal, headers = {} }) {
   if (response.status !== 401 || path.endsWith("/session")) return response;
   await unlock();
   return request();
-}
-
-function connectionLost(error) {
-  if (error?.name === "AbortError") throw error;
-  throw new ApiError(0, { error: { message: "The connection to the server was lost. The server may still finish running requests." } });
 }
 
 function serverUnreachable(error) {

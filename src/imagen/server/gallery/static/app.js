@@ -1,10 +1,11 @@
 /* The application: shows the view of the URL hash, so that Back and bookmarks work. */
 
 import { fetchJson } from "./api.js";
-import { find, h, number, plural, toast } from "./dom.js";
+import { debounce, find, h, number, plural, toast } from "./dom.js";
 import { Grid } from "./grid.js";
 import { GenerateView } from "./generate.js";
 import { ImageView } from "./image.js";
+import { JobList } from "./jobs.js";
 import { SpendingView } from "./spending.js";
 
 const FILTERS = ["words", "backend", "model", "caller", "week"];
@@ -13,8 +14,12 @@ const THEMES = { "": ["◐", "system"], light: ["☀", "light"], dark: ["☾", "
 
 const form = find("filters");
 const grid = new Grid(find("grid"), { onChange: updateCount });
+const jobs = new JobList({
+  onEnded: (job) => { if (job.images?.length) showGenerated(); views.make.refresh().catch(() => {}); },
+  focusForm: () => views.make.focus(),
+});
 const views = {
-  make: new GenerateView({ onGenerated: () => { stale = true; } }),
+  make: new GenerateView(jobs),
   spending: new SpendingView(),
 };
 const imageView = new ImageView({
@@ -99,6 +104,12 @@ function neighbours(id) {
   const at = grid.indexOf(id);
   return { hasPrevious: at > 0, hasNext: at >= 0 && (at < grid.items.length - 1 || !grid.complete) };
 }
+
+/** Shows new images at once where that moves nothing that the user looks at. */
+const showGenerated = debounce(() => {
+  stale = true;
+  if (route().view === "images" && scrollY < innerHeight) refresh();
+}, 200);
 
 /** Opens the previous or the next image. */
 async function step(by) {

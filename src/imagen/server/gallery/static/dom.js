@@ -61,10 +61,11 @@ async function copyText(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch { /* browsers have no clipboard for pages without https from another machine */ }
-  const area = h("textarea", { class: "unseen", "aria-hidden": "true" });
+  const area = h("textarea", { class: "unseen" });
   area.value = text;
   const focused = document.activeElement;
   (document.querySelector("dialog[open]") ?? document.body).append(area);
+  area.focus();
   area.select();
   const copied = document.execCommand("copy");
   area.remove();

@@ -1,15 +1,15 @@
-/* The form that generates images: estimate, progress, remaining budgets. */
+/* The form that generates images, with an estimate and the remaining budgets. */
 
-import { fetchJson, streamEvents } from "./api.js";
-import { dollars, find, h, debounce, formatTime, money, plural } from "./dom.js";
+import { fetchJson } from "./api.js";
+import { find, h, debounce, formatTime, money } from "./dom.js";
+import { describeEstimate, RerunPanel } from "./rerun.js";
 
 const SIZES = ["1024x1024", "1536x1024", "1024x1536", "1344x768", "768x1344", "512x512"];
 
 export class GenerateView {
-  constructor({ onGenerated }) {
+  constructor(jobs) {
     this.root = find("make");
-    this.onGenerated = onGenerated;
-    this.running = 0;
+    this.jobs = jobs;
     this.scheduleEstimate = debounce(() => this.estimate(), 250);
   }
 
@@ -65,17 +65,13 @@ export class GenerateView {
       this.estimateText,
       h("div", { class: "send" }, this.send, h("kbd", {}, "Ctrl + Enter")));
     this.form.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); this.form.requestSubmit(); }
+      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      if (!event.repeat) this.form.requestSubmit();
     });
     this.budgetList = h("section", { class: "budgets", "aria-label": "Budgets" });
     this.rerun = h("div", { class: "again" });
-    this.jobs = h("div", { class: "jobs" });
-    this.root.replaceChildren(h("div", { class: "making" }, h("div", { class: "side" }, this.form, this.budgetList), h("div", {}, this.rerun, this.jobs)));
-    this.showHint();
-  }
-
-  showHint() {
-    if (!this.jobs.childElementCount) this.jobs.append(h("p", { class: "empty" }, "New images appear here while they are generated, and afterwards under Images."));
+    this.root.replaceChildren(h("div", { class: "making" }, h("div", { class: "side" }, this.form, this.budgetList), h("div", {}, this.rerun, this.jobs.root)));
   }
 
   /** Enables only the fields that the backend supports. */
@@ -100,7 +96,9 @@ export class GenerateView {
     const { guidance, guidance_scale: scale, cfg } = sidecar.parameters;
     const from = sidecar.references?.length ? "reference images" : "";
     this.fillIn({ ...sidecar, seed, size: sidecar.requested_size || `${sidecar.width}x${sidecar.height}`, guidance: guidance ?? scale ?? cfg, unfilled: from });
-    this.rerun.replaceChildren(...(await new RerunPanel(id, sidecar, (path, fields, prompt) => this.submit(path, fields, prompt)).render()));
+    const { styles, longest } = this.choices;
+    const panel = new RerunPanel(id, sidecar, { styles, longest, start: (...request) => this.jobs.start(...request) });
+    this.rerun.replaceChildren(...(await panel.render()));
     this.prompt.focus();
   }
 
@@ -168,128 +166,18 @@ export class GenerateView {
 
   run() {
     const fields = this.fields();
-    return this.submit("/v1/images/generations", { ...fields, stream: true, response_format: "url", partial_images: 3 }, fields.prompt);
+    this.jobs.start("gallery/api/jobs", fields, fields.prompt);
   }
 
-  /** Sends a request, and shows its progress and its images. */
-  async submit(path, fields, prompt) {
-    const stop = new AbortController();
-    const cards = Array.from({ length: fields.n ?? 1 }, (_, index) => new Card(index + 1));
-    const cancel = h("button", { type: "button", onclick: () => stop.abort() }, "Cancel");
-    const state = h("p", { class: "note", role: "status" }, "Queued…");
-    const job = h("article", { class: "job" },
-      h("header", {}, h("p", { class: "prompt" }, prompt), cancel), state,
-      h("div", { class: "cards" }, cards.map((card) => card.root)));
-    this.jobs.querySelector(".empty")?.remove();
-    this.jobs.prepend(job);
-    let done = 0;
-    this.running += 1;
-    try {
-      for await (const event of streamEvents(path, fields, stop.signal)) {
-        if (event.type.endsWith(".progress")) {
-          state.textContent = "Generating…";
-          cards[event.index]?.progress(event);
-        } else if (event.type.endsWith(".partial_image")) {
-          cards[event.index]?.preview(event);
-        } else if (event.type.endsWith(".completed")) {
-          done += 1;
-          cards[event.index]?.completed(event, prompt);
-        }
-      }
-      state.textContent = `${plural(done, "image")} generated.`;
-    } catch (error) {
-      const ended = stop.signal.aborted;
-      state.textContent = ended ? "Cancelled." : error.message;
-      state.classList.toggle("wrong", !ended);
-    } finally {
-      this.running -= 1;
-      if (document.activeElement === cancel) this.send.focus();
-      cancel.remove();
-      for (const card of cards) card.end();
-      this.budgets();
-      this.loadChoices().then(() => this.updateFields(), () => {});
-      if (done) this.onGenerated();
-    }
-  }
-}
-
-class Card {
-  constructor(number_) {
-    this.bar = h("progress", { "aria-label": `Image ${number_}` });
-    this.note = h("span", { class: "caption" }, "");
-    this.root = h("div", { class: "card waiting" }, this.bar, this.note);
+  /** Shows what a job has changed: the rest of the budgets, and what its backend supports. */
+  async refresh() {
+    if (!this.form) return;
+    this.budgets();
+    await this.loadChoices();
+    this.updateFields();
   }
 
-  progress({ fraction, note }) {
-    if (fraction === null) this.bar.removeAttribute("value"); else this.bar.value = fraction;
-    this.note.textContent = note || (fraction === null ? "" : `${Math.round(fraction * 100)} %`);
-  }
-
-  preview({ b64_json, output_format }) {
-    this.image ??= h("img", { alt: "Preview" });
-    this.image.src = `data:image/${output_format};base64,${b64_json}`;
-    if (!this.image.isConnected) this.root.prepend(this.image);
-  }
-
-  completed({ id, cost_usd }, prompt) {
-    this.root.classList.remove("waiting");
-    this.root.replaceChildren(h("a", { href: `#/image/${id}` },
-      h("img", { src: `/gallery/api/images/${id}/thumbnail`, alt: prompt })),
-    h("span", { class: "caption" }, cost_usd ? money(cost_usd) : ""));
-  }
-
-  end() { if (this.root.classList.contains("waiting")) this.root.remove(); }
-}
-
-/** Offers an exact rerun of an image, with its cost. */
-class RerunPanel {
-  constructor(id, sidecar, submit) {
-    this.id = id;
-    this.sidecar = sidecar;
-    this.submit = submit;
-    this.newSeed = h("input", { type: "checkbox", onchange: () => this.estimate() });
-    this.estimateText = h("div", { class: "expected", role: "status" });
-    this.send = h("button", { type: "button", class: "primary", onclick: () => this.run() }, "Rerun");
-  }
-
-  get fields() { return { seed: this.newSeed.checked ? "new" : "same" }; }
-
-  get path() { return `/gallery/api/images/${this.id}/again`; }
-
-  async render() {
-    await this.estimate();
-    return [h("section", { class: "job", "aria-label": "Rerun" },
-      h("header", {}, h("p", { class: "prompt" }, "Generate that image again with the same parameters"),
-        h("a", { href: `#/image/${this.id}` }, h("img", { src: `/gallery/api/images/${this.id}/thumbnail`, alt: this.sidecar.prompt, height: 72 }))),
-      h("label", {}, this.newSeed, " with a new seed"),
-      this.estimateText, h("div", { class: "send" }, this.send))];
-  }
-
-  async estimate() {
-    try {
-      this.estimateText.replaceChildren(...describeEstimate(await fetchJson(`${this.path}/estimate`, { method: "POST", body: this.fields })));
-      this.send.disabled = false;
-    } catch (error) {
-      this.estimateText.replaceChildren(h("p", { class: "wrong" }, error.message));
-      this.send.disabled = true;
-    }
-  }
-
-  run() { this.submit(this.path, this.fields, this.sidecar.prompt); }
-}
-
-function describeEstimate(estimate) {
-  const cost = estimate.may_cost ? (estimate.cost_usd === null ? "at an unknown cost" : `for ${dollars(estimate.cost_usd)}`) : "for free";
-  return [h("p", {}, h("strong", {}, `${plural(estimate.images, "image")} of ${estimate.size.replace("x", "×")} ${cost}`)), ...notes(estimate)];
-}
-
-function notes({ ignored, adjusted, notes: others = [] }) {
-  const lines = [
-    ...Object.entries(adjusted).map(([name, each]) => `${name}: ${each.used} instead of ${each.requested}${each.reason ? ` (${each.reason})` : ""}`),
-    ...Object.entries(ignored).map(([name, why]) => `${name}: ${why}`),
-    ...others,
-  ];
-  return lines.length ? [h("ul", {}, lines.map((line) => h("li", {}, line)))] : [];
+  focus() { this.send?.focus(); }
 }
 
 function budget(each) {
