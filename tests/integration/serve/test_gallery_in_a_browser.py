@@ -381,6 +381,69 @@ def test_a_request_is_finished_without_its_page(page: "Page", shop: Running) -> 
     until(lambda: len(shop.stored) == 1)
 
 
+def request_image(page: "Page", prompt: str, backend: str) -> Any:
+    """Fill in the form, and return its button."""
+    page.get_by_role("textbox", name="Prompt", exact=True).fill(prompt)
+    page.get_by_role("combobox", name="Backend").select_option(backend)
+    return page.get_by_role("button", name="Generate", exact=True)
+
+
+def test_a_job_outlives_its_page_and_is_on_every_device(
+    page: "Page", browser: "Browser", shop: Running
+) -> None:
+    visit(page, shop, "#/make")
+    request_image(page, "wait for both", "probe").dblclick()
+    see(page.get_by_role("button", name="Cancel")).to_have_count(1)
+
+    page.reload()
+    see(page.locator(".card progress")).to_have_attribute("value", "0.1")
+    see(page.get_by_label("1 job", exact=True)).to_be_visible()
+    page.close()
+    page = page.context.new_page()
+    with browser.new_context() as device:
+        others = page.context.new_page(), device.new_page()
+        for each in (page, *others):
+            visit(each, shop, "#/make")
+            see(each.locator(".job")).to_have_count(1)
+            see(each.get_by_text("Generating")).to_be_visible()
+        request_image(others[0], "an owl", "paid").click()
+        shop.open_gate("both")
+        for each in (page, *others):
+            each.bring_to_front()
+            see(each.get_by_text("1 image generated.")).to_have_count(2)
+            see(each.locator(".card img")).to_have_count(2)
+
+    assert len(shop.stored) == 2
+
+
+def test_clicks_before_the_answer_are_one_job(page: "Page", shop: Running) -> None:
+    page.clock.install()
+    visit(page, shop, "#/make")
+    button = request_image(page, "a fox", "paid")
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route("**/gallery/api/jobs", hold)
+    for count in (1, 2, 3):
+        button.click()
+        while len(held) < count:
+            page.evaluate("0")  # lets Playwright call `hold`
+        page.clock.run_for(2000)
+    keys = {route.request.headers["idempotency-key"] for route in held}
+    for route in held:
+        route.continue_()
+    page.unroute("**/gallery/api/jobs")
+
+    see(page.get_by_text("1 image generated.")).to_be_visible()
+    assert len(keys) == len(shop.stored) == 1
+    page.clock.run_for(2000)
+    button.click()
+    see(page.get_by_text("1 image generated.")).to_have_count(2)
+    assert len(shop.stored) == 2
+
+
 def test_an_error_is_shown_at_its_request(page: "Page", shop: Running) -> None:
     visit(page, shop, "#/make")
     page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")

@@ -108,7 +108,7 @@ function neighbours(id) {
 /** Shows new images at once where that moves nothing that the user looks at. */
 const showGenerated = debounce(() => {
   stale = true;
-  if (route().view === "images" && scrollY < innerHeight) refresh();
+  if (route().view === "images" && scrollY < innerHeight && !find("grid").contains(document.activeElement)) refresh();
 }, 200);
 
 /** Opens the previous or the next image. */

@@ -114,9 +114,11 @@ export class JobList {
     try {
       const job = await fetchJson(path, { method: "POST", body: fields, headers: { "Idempotency-Key": pending.key } });
       renew();
+      if (this.cards.has(pending.key)) this.remove(pending.key); // an error of the same request
       if (!this.cards.has(job.id)) this.show(job); // it may have changed since
     } catch (error) {
       if (error.status >= 400 && error.status < 500) renew(); // otherwise the server may have it
+      if (this.cards.has(pending.key)) this.remove(pending.key);
       this.add(pending.key, new JobCard({ prompt, status: "failed", error: error.message }, this, { isLocal: true }));
       this.draw();
     }
@@ -185,7 +187,7 @@ class JobCard {
     this.state.classList.toggle("wrong", isWrong);
   }
 
-  lose() { this.say("The connection to the server was lost. The job goes on there.", true); }
+  lose() { this.say("The connection to the server was lost. The job continues there.", true); }
 
   fail(text) {
     this.isOpen = false;
