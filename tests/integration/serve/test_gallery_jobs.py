@@ -30,7 +30,7 @@ def follow(shop: Running, job_id: str, status: str) -> Any:
     """Return a job as soon as it has the status."""
     with shop.client() as client, client.stream("GET", f"{JOBS}/events") as answer:
         for _, data in read_events(answer):
-            for job in data if isinstance(data, list) else [data]:
+            for job in data:
                 if (job["id"], job["status"]) == (job_id, status):
                     return job
     raise AssertionError("the stream has ended")
@@ -60,12 +60,12 @@ def test_jobs_are_followed_from_the_start_to_the_image(shop: Running) -> None:
         assert next(events) == ("jobs", [])
         started = start(shop.http, "followed", prompt="wait for go", model="probe")
         job_id = started.json()["id"]
-        seen = [next(events)[1]]
+        seen = [*next(events)[1]]
         while seen[-1]["images"][0].get("fraction") is None:
-            seen.append(next(events)[1])
+            seen += next(events)[1]
         shop.open_gate("go")
         while seen[-1]["status"] != "done":
-            seen.append(next(events)[1])
+            seen += next(events)[1]
 
     assert {job["id"] for job in seen} == {job_id}
     assert seen[0]["status"] == "running"

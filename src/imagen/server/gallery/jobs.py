@@ -1,7 +1,7 @@
 """The gallery's routes for jobs: start, list, follow, previews."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -29,6 +29,7 @@ from imagen.server.jobs.service import ServerContext
 
 PATH = "/gallery/api/jobs"
 SHORTEST_INTERVAL = 0.1
+INTERVAL_PER_JOB = 0.002
 """Seconds between two events; the changes in between become one."""
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
@@ -85,7 +86,7 @@ async def forget_ended_jobs(
 async def follow_jobs(
     request: AnyRequest, dispatcher: NamedDependency[RequestDispatcher]
 ) -> StreamResponse:
-    """Send your jobs as server-sent events: all of them, then each that changes."""
+    """Send your jobs as server-sent events: `jobs` with all, then `changed` ones."""
     stream = _follow(dispatcher.board, request.user, dispatcher.context)
     return StreamResponse(stream, media_type="text/event-stream", headers=EVENT_STREAM)
 
@@ -154,18 +155,17 @@ async def _follow(
                 view.id: view for view in board.list_jobs(caller, now=context.now())
             }
             if sent is None or sent.keys() - jobs.keys():
-                yield _encode("jobs", tuple(jobs.values()))
-            else:
-                for view in jobs.values():
-                    if sent.get(view.id) != view:
-                        yield _encode("job", view)
+                yield _encode("jobs", jobs.values())
+            elif new := [job for job in jobs.values() if sent.get(job.id) != job]:
+                yield _encode("changed", new)
             sent = jobs
-            await asyncio.sleep(SHORTEST_INTERVAL)
+            await asyncio.sleep(SHORTEST_INTERVAL + len(jobs) * INTERVAL_PER_JOB)
             try:
                 await asyncio.wait_for(changed.wait(), KEEP_ALIVE_INTERVAL)
             except TimeoutError:
                 yield b": keep-alive\n\n"
 
 
-def _encode(event: str, data: JobView | tuple[JobView, ...]) -> bytes:
-    return f"event: {event}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"
+def _encode(event: str, jobs: Iterable[JobView]) -> bytes:
+    data = msgspec.json.encode(list(jobs))
+    return f"event: {event}\ndata: ".encode() + data + b"\n\n"

@@ -15,7 +15,10 @@ const THEMES = { "": ["◐", "system"], light: ["☀", "light"], dark: ["☾", "
 const form = find("filters");
 const grid = new Grid(find("grid"), { onChange: updateCount });
 const jobs = new JobList({
-  onEnded: (job) => { if (job.images?.length) showGenerated(); views.make.refresh().catch(() => {}); },
+  onEnded: (ended) => {
+    if (ended.some((job) => job.images?.length)) showGenerated();
+    views.make.refresh().catch(() => {});
+  },
   focusForm: () => views.make.focus(),
 });
 const views = {

@@ -41,7 +41,7 @@ export class JobList {
     if (document.hidden) return;
     this.source = new EventSource(`${PATH}/events`);
     this.source.addEventListener("jobs", (event) => this.reconcile(JSON.parse(event.data)));
-    this.source.addEventListener("job", (event) => this.show(JSON.parse(event.data)));
+    this.source.addEventListener("changed", (event) => this.show(...JSON.parse(event.data)));
     this.source.addEventListener("error", () => {
       this.lose();
       if (this.source?.readyState !== EventSource.CLOSED) return; // otherwise the browser connects again by itself
@@ -63,17 +63,20 @@ export class JobList {
       if (card.isOpen) card.fail("The server was restarted. It finishes what a paid backend has accepted: see Images.");
       else this.remove(id);
     }
-    for (const job of jobs) this.show(job);
-    this.draw();
+    this.show(...jobs);
   }
 
-  show(job) {
-    const card = this.cards.get(job.id);
-    const wasOpen = card?.isOpen;
-    if (card) card.update(job);
-    else this.add(job.id, new JobCard(job, this));
+  show(...jobs) {
+    const ended = [];
+    for (const job of jobs) {
+      const card = this.cards.get(job.id);
+      const wasOpen = card?.isOpen;
+      if (card) card.update(job);
+      else this.add(job.id, new JobCard(job, this));
+      if (wasOpen && !card.isOpen) ended.push(job);
+    }
     this.draw();
-    if (wasOpen && !this.cards.get(job.id).isOpen) this.onEnded(job);
+    if (ended.length) this.onEnded(ended);
   }
 
   add(id, card) {
