@@ -190,7 +190,7 @@ class JobCard {
     this.state.classList.toggle("wrong", isWrong);
   }
 
-  lose() { this.say("The connection to the server was lost. The job continues there.", true); }
+  lose() { this.say("The connection to the server was lost. The job may continue there.", true); }
 
   fail(text) {
     this.isOpen = false;
