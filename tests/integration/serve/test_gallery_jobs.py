@@ -106,8 +106,24 @@ def test_jobs_of_other_callers_are_hidden(guarded: Running) -> None:
     assert guarded.http.get(JOBS, headers=bob).json() == []
     preview = f"{JOBS}/{job_id}/previews/1"
     assert guarded.http.get(preview, headers=bob).status_code == 404
-    assert guarded.http.get(JOBS).status_code == 401
-    assert guarded.http.get(f"{JOBS}/events").status_code == 401
+    assert guarded.http.delete(f"/v1/jobs/{job_id}", headers=bob).status_code == 404
+    for wrong in ({}, {"Authorization": f"Bearer {KEY}x"}):
+        for path in (JOBS, f"{JOBS}/events", preview):
+            assert guarded.http.get(path, headers=wrong).status_code == 401
+        assert guarded.http.post(JOBS, json=asked, headers=wrong).status_code == 401
+        assert guarded.http.delete(JOBS, headers=wrong).status_code == 401
+
+
+def test_a_page_of_another_site_starts_no_job(shop: Running) -> None:
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "same-site"},
+    ):
+        key = {"Idempotency-Key": "evil", **headers}
+        answer = shop.http.post(JOBS, json={"prompt": "a fox"}, headers=key)
+        assert answer.status_code == 403
+
+    assert shop.http.get(JOBS).json() == []
 
 
 def test_a_rerun_can_have_another_prompt_and_style(shop: Running) -> None:

@@ -20,6 +20,8 @@ export class JobList {
     this.connect();
     // A hidden page follows no jobs: a browser opens only six connections to a server.
     document.addEventListener("visibilitychange", () => (document.hidden ? this.disconnect() : this.connect()));
+    // After a change of the network the browser may wait for events that never come.
+    addEventListener("online", () => { this.disconnect(); this.connect(); });
   }
 
   /** Loads the jobs, and follows their changes; shows the key dialog where a key is missing. */
