@@ -179,7 +179,7 @@ def _build_rerun_item(
         "seed": 0 if rerun.seed == "new" else None,
     }
     with _without_hints():
-        overrides = build_overrides(runtime, parameters)
+        overrides = build_overrides(runtime, parameters, count=1)
         request = use_case.build_request(source, overrides, maker=maker)
     return WorkItem(
         backend=source.backend, request=request, caller=caller, output=output, live=True
