@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, cast
 
 import msgspec
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -40,6 +40,9 @@ ROUTE_MODULES: Sequence[ModuleType] = (
 )
 """Modules with route handlers, and optionally `OPEN`: path prefixes without a key."""
 
+MAX_JSON_BYTES = 1_000_000
+"""The largest body of a request without images; less if `serve.body` is."""
+
 
 def build_app(
     context: ServerContext, dispatcher: RequestDispatcher, *, keys: ApiKeys
@@ -50,12 +53,18 @@ def build_app(
     `library` and `keys`; `request.user` is the name of the caller.
     """
     library = ImageLibrary(context)
+    largest = context.settings.serve.body
+    handlers = [
+        each
+        for module in ROUTE_MODULES
+        for each in vars(module).values()
+        if isinstance(each, HTTPRouteHandler)
+    ]
+    inline = [each for each in handlers if images.INLINE_IMAGES in each.opt]
     app = Litestar(
         route_handlers=[
-            each
-            for module in ROUTE_MODULES
-            for each in vars(module).values()
-            if isinstance(each, HTTPRouteHandler)
+            *(each for each in handlers if each not in inline),
+            Router(path="/", route_handlers=inline, request_max_body_size=largest),
         ],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False),
@@ -70,7 +79,7 @@ def build_app(
             use_handler_docstrings=True,
             render_plugins=[StructSchemaPlugin(context.settings.serve)],
         ),
-        request_max_body_size=context.settings.serve.body,
+        request_max_body_size=min(largest, MAX_JSON_BYTES),
         lifespan=[_lifespan(context, dispatcher, library)],
         logging_config=None,
     )

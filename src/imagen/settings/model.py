@@ -200,6 +200,22 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
             "https://images.example.org",
         ),
     ] = ""
+    models: Annotated[
+        Mapping[str, str],
+        key(
+            "Other names for `model`, as programs send them, and the backend or"
+            " BACKEND/MODEL of each; * stands for any characters.",
+            {"gpt-image-1": MOCK, "dall-e-*": MOCK},
+        ),
+    ] = {}
+    default_model: Annotated[
+        str,
+        key(
+            "The backend or BACKEND/MODEL of requests for an unknown model. Without"
+            " this key they get HTTP 404.",
+            MOCK,
+        ),
+    ] = ""
     concurrency: Annotated[
         int, Meta(ge=1, le=10_000), key("Requests that one backend processes at once.")
     ] = 8

@@ -68,6 +68,7 @@ def validate(
     default = top.get("default_backend")
     if default is not None and isinstance(default.value, str):
         _check_backend(reader, default, default.value, names)
+    _check_models(reader, top.get("serve"), names)
     problems = reader.problems()
     if problems or config is None:
         raise InvalidConfig(problems)
@@ -135,6 +136,22 @@ def _read_backend(
         return None
     name = str(node.path[-1])
     return BackendSettings(instance=common.to_instance(name), options=made)
+
+
+def _check_models(reader: Reader, serve: Node | None, names: Sequence[str]) -> None:
+    """Check that the aliases of the server are new names of existing backends."""
+    block = serve.value if serve is not None else None
+    entries = block if isinstance(block, Mapping) else {}
+    aliases = entries.get("models") or Node()
+    targets = dict(aliases.value) if isinstance(aliases.value, Mapping) else {}
+    for alias, node in targets.items():
+        if alias in names:
+            reader.add_problem(node, "this is the name of a backend", "choose another")
+    if (default := entries.get("default_model")) is not None:
+        targets["default_model"] = default
+    for node in targets.values():
+        if isinstance(node.value, str):
+            _check_backend(reader, node, node.value.partition("/")[0], names)
 
 
 def _check_backend(reader: Reader, node: Node, name: str, names: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from imagen.server.errors import ErrorResponse, client_disconnected, shutdown_error
+from imagen.server.http.paths import map_to_route
 from imagen.server.keys import ApiKeys
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -71,6 +72,9 @@ class AccessMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        scope = {**scope}
+        send = _without_body(send) if scope.get("method") == "HEAD" else send
+        map_to_route(scope)
         try:
             self._check(scope)
         except ErrorResponse as failure:
@@ -133,7 +137,9 @@ class AccessMiddleware:
     def _caller(self, path: str, headers: Mapping[bytes, bytes]) -> str:
         if not self._keys:
             return self._anonymous
-        caller = self._keys.caller_of(_extract_key(headers.get(b"authorization", b"")))
+        key = headers.get(b"api-key", b"").decode("latin-1").strip()  # Azure's clients
+        key = key or _extract_key(headers.get(b"authorization", b""))
+        caller = self._keys.caller_of(key)
         if caller is None and (cookies := headers.get(b"cookie")):
             caller = self._session_of(cookies)
         if caller is not None:
@@ -156,7 +162,7 @@ async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    body = b"" if scope.get("method") == "HEAD" else failure.body
+    body = failure.body
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -167,6 +173,16 @@ async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
         {"type": "http.response.start", "status": failure.status, "headers": headers}
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def _without_body(send: Send) -> Send:
+    """Return a `send` that leaves out the body, for HEAD."""
+
+    async def send_head(message: Message) -> None:
+        body = {"body": b""} if message["type"] == "http.response.body" else {}
+        await send({**message, **body})
+
+    return send_head
 
 
 def _with_body_timeout(receive: Receive) -> Receive:

@@ -1,6 +1,6 @@
 """The routes that list backends as OpenAI models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -10,9 +10,10 @@ from litestar.params import FromPath
 
 from imagen.domain.errors import ImagenError
 from imagen.server.errors import ErrorResponse, to_error_response
+from imagen.server.http.request_mapping import find_target
 from imagen.server.http.responses import READ_ERROR_RESPONSES
 from imagen.server.jobs.service import ServerContext
-from imagen.settings.model import BackendSettings
+from imagen.settings.model import BackendSettings, Settings
 
 
 class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +73,9 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
 async def list_models(context: NamedDependency[ServerContext]) -> ModelList:
     """List the values of `model`."""
     models = await context.in_thread(lambda: build_model_list(context))
-    return ModelList(data=models)
+    names = [name for name in context.settings.serve.models if "*" not in name]
+    aliases = (_find_model(name, models, context.settings) for name in names)
+    return ModelList(data=(*models, *filter(None, aliases)))
 
 
 @get("/v1/models/{model:path}", responses=READ_ERROR_RESPONSES, tags=["models"])
@@ -82,10 +85,27 @@ async def get_model(
     """Describe one model."""
     name = model.removeprefix("/")
     models = await context.in_thread(lambda: build_model_list(context))
-    for found in models:
-        if found.id == name:
-            return found
-    raise ErrorResponse(404, f"Unknown model {name[:80]!r}.", code="model_not_found")
+    found = _find_model(name, models, context.settings)
+    if found is None:
+        raise ErrorResponse(
+            404, f"Unknown model {name[:80]!r}.", code="model_not_found"
+        )
+    return found
+
+
+def _find_model(
+    name: str, models: Iterable[ModelData], settings: Settings
+) -> ModelData | None:
+    """Return the model of a name or alias; None if it is unknown."""
+    target = find_target(settings, name)
+    known = {model.id: model for model in models}
+    found = known.get(name) or known.get(target or "")
+    if found is None and target is not None and target != name:
+        # A model that the backend does not list, because it takes any name.
+        found = known.get(target.partition("/")[0])
+    if found is None or found.id == name:
+        return found
+    return msgspec.structs.replace(found, id=name, default=False)
 
 
 def build_model_list(context: ServerContext) -> tuple[ModelData, ...]:

@@ -1,0 +1,45 @@
+"""Map the paths and methods that clients send to those of the routes."""
+
+import re
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+EDITS = "/v1/images/edits"
+JSON_EDITS = "/v1/images/edits/json"
+"""The route of edits whose body is JSON.
+
+Litestar decodes a body in one way for each route, and OpenAI's edits have two.
+"""
+
+_AZURE_DEPLOYMENT = re.compile(r"/openai/deployments/(.+)(/images/[a-z]+)", re.DOTALL)
+_AZURE = "/openai/v1/"
+_DEPLOYMENT = "imagen.deployment"
+
+
+def map_to_route(scope: MutableMapping[str, Any]) -> None:
+    """Change the path and method of a request to those of the route that answers it.
+
+    Azure's paths become OpenAI's, HEAD becomes GET, and JSON edits get their own route.
+    """
+    path: str = scope["path"]
+    if match := _AZURE_DEPLOYMENT.fullmatch(path):
+        scope[_DEPLOYMENT], path = match[1], f"/v1{match[2]}"
+    elif path.startswith(_AZURE):
+        path = f"/v1/{path.removeprefix(_AZURE)}"
+    if path == EDITS and _is_json(scope):
+        path = JSON_EDITS
+    if scope.get("method") == "HEAD":
+        scope["method"] = "GET"
+    if path != scope["path"]:
+        scope["path"], scope["raw_path"] = path, path.encode()
+
+
+def find_deployment(scope: Mapping[str, Any]) -> str | None:
+    """Return the model in the path of a request, as Azure's clients send it."""
+    name: str | None = scope.get(_DEPLOYMENT)
+    return name
+
+
+def _is_json(scope: MutableMapping[str, Any]) -> bool:
+    kinds = (value for name, value in scope["headers"] if name == b"content-type")
+    return next(kinds, b"").strip().lower().startswith(b"application/json")
