@@ -7,6 +7,7 @@ from functools import partial
 from traceback import format_exception
 from types import ModuleType
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Litestar, Request, Response, Router
@@ -20,8 +21,11 @@ from imagen.server.errors import INTERNAL, ErrorBody, ErrorResponse, to_error_re
 from imagen.server.gallery import generate, page, pictures, sessions, spending
 from imagen.server.gallery.library import ImageLibrary
 from imagen.server.http import files, images, models, operations
+from imagen.server.http.forwarded import TrustedProxies
 from imagen.server.http.middleware import AccessMiddleware, AsgiApp
 from imagen.server.http.openapi import StructSchemaPlugin
+from imagen.server.http.origins import Origins
+from imagen.server.http.roles import check_role
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import ApiKeys
@@ -50,10 +54,14 @@ def build_app(
     """Return the ASGI application, wrapped in the access middleware.
 
     Route handlers can declare `context: NamedDependency[ServerContext]`, `dispatcher`,
-    `library` and `keys`; `request.user` is the name of the caller.
+    `library` and `keys`; `request.user` is the name of the caller, `request.auth` the
+    role.
+
+    Raises:
+        Misconfigured: `serve.trusted_proxies` has something that is not an address.
     """
     library = ImageLibrary(context)
-    largest = context.settings.serve.body
+    serve = context.settings.serve
     handlers = [
         each
         for module in ROUTE_MODULES
@@ -64,7 +72,7 @@ def build_app(
     app = Litestar(
         route_handlers=[
             *(each for each in handlers if each not in inline),
-            Router(path="/", route_handlers=inline, request_max_body_size=largest),
+            Router(path="/", route_handlers=inline, request_max_body_size=serve.body),
         ],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False),
@@ -72,14 +80,15 @@ def build_app(
             "library": Provide(lambda: library, sync_to_thread=False),
             "keys": Provide(lambda: keys, sync_to_thread=False),
         },
+        guards=[check_role],
         exception_handlers={Exception: partial(_handle_exception, context)},
         openapi_config=OpenAPIConfig(
             title="imagen",
             version=__version__,
             use_handler_docstrings=True,
-            render_plugins=[StructSchemaPlugin(context.settings.serve)],
+            render_plugins=[StructSchemaPlugin(serve)],
         ),
-        request_max_body_size=min(largest, MAX_JSON_BYTES),
+        request_max_body_size=min(serve.body, MAX_JSON_BYTES),
         lifespan=[_lifespan(context, dispatcher, library)],
         logging_config=None,
     )
@@ -87,12 +96,15 @@ def build_app(
         # Litestar is an ASGI application with a type of its own for each message.
         cast("AsgiApp", app),
         keys=keys,
-        hosts=context.settings.serve.hosts,
+        origins=Origins(hosts=serve.hosts, url=serve.url, origins=serve.origins),
+        proxies=TrustedProxies(serve.trusted_proxies),
+        base_path=urlsplit(serve.url).path.rstrip("/"),
         anonymous=context.caller,
         open_paths=tuple(
             path for module in ROUTE_MODULES for path in getattr(module, "OPEN", ())
         ),
         session_of=partial(sessions.read_session, keys, context),
+        log=context.log,
     )
 
 
@@ -115,7 +127,7 @@ def _handle_exception(
     context: ServerContext, request: Request[Any, Any, Any], error: Exception
 ) -> Response[ErrorBody]:
     response = _to_response(error)
-    where = f"{request.method} {request.url.path}"
+    where = f"{request.state.request_id} {request.method} {request.url.path}"
     if isinstance(error, JournalError | Misconfigured | StorageError):
         context.log(f"{where}: {error.message}")
     if response.details.code == INTERNAL:

@@ -48,6 +48,16 @@ UserId: TypeAlias = Annotated[
 """The id of a Supabase user; "" for no user."""
 
 
+Origin: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z][a-z0-9+.-]*://[^/?#*]+$",
+        extra={"shape": "an origin such as https://app.example.org, without a path"},
+    ),
+]
+"""The scheme, host and port of a site."""
+
+
 class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The folder and names of images, and the files beside them."""
 
@@ -195,11 +205,26 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[
         str,
         key(
-            "The URL of the server in links to images. Default: the Host"
-            " header of each request.",
+            "The URL of the server in links to images, with the base path if there is"
+            " one. Default: the Host header of each request.",
             "https://images.example.org",
         ),
     ] = ""
+    origins: Annotated[
+        tuple[Origin, ...],
+        key(
+            "Other sites whose pages may use the server (CORS).",
+            ["https://app.example.org"],
+        ),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        key(
+            "IP addresses or networks of proxies whose X-Forwarded headers are believed;"
+            " unix stands for the clients of a Unix socket.",
+            ["127.0.0.1"],
+        ),
+    ] = ()
     models: Annotated[
         Mapping[str, str],
         key(
@@ -219,6 +244,11 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: Annotated[
         int, Meta(ge=1, le=10_000), key("Requests that one backend processes at once.")
     ] = 8
+    connections: Annotated[
+        int,
+        Meta(ge=1, le=60_000),
+        key("Connections that may be open at once; more get HTTP 503."),
+    ] = 4000
     queue: Annotated[
         int,
         Meta(ge=0, le=1_000_000),

@@ -20,17 +20,38 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, bearer("nonsense"), bearer(f"{KEY}x")], ids=["no", "wrong", "long"]
+    "headers",
+    [
+        {},
+        bearer("nonsense"),
+        bearer(f"{KEY}x"),
+        {"api-key": "nonsense"},
+        {"api-key": f"{KEY}x", **bearer(KEY)},
+        {"x-api-key": KEY},
+        {"Cookie": f"imagen_session={KEY}"},
+        {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "localhost"},
+    ],
+    ids=["no", "wrong", "long", "azure", "both", "other", "cookie", "forwarded"],
 )
 def test_requests_without_a_valid_key_are_rejected(
     guarded: Running, headers: dict[str, str]
 ) -> None:
-    for path in ("/v1/models", "/metrics", "/schema/openapi.json", "/nowhere"):
-        assert guarded.http.get(path, headers=headers).status_code == 401
-    answer = guarded.http.post(GENERATIONS, json=ASKED, headers=headers)
+    for path in (
+        *("/v1/models", "/metrics", "/schema/openapi.json", "/nowhere"),
+        *("/openai/v1/models", "/openai/deployments/mock/images/generations"),
+        *("/v1/images/edits/json", "/health/../v1/models", "//v1/models"),
+    ):
+        for method in ("GET", "HEAD", "OPTIONS"):
+            answer = guarded.http.request(method, path, headers=headers)
+            assert answer.status_code == 401
+    for path in (
+        *(GENERATIONS, "/v1/images/edits", "/v1/images/variations"),
+        *("/openai/v1/images/generations", "/openai/deployments/x/images/edits"),
+    ):
+        answer = guarded.http.post(path, json=ASKED, headers=headers)
 
-    assert answer.status_code == 401
-    assert answer.json()["error"]["code"] == "invalid_api_key"
+        assert answer.status_code == 401
+        assert answer.json()["error"]["code"] == "invalid_api_key"
     assert guarded.http.get("/health", headers=headers).status_code == 200
 
 
@@ -112,6 +133,27 @@ def test_a_page_of_another_site_cannot_generate(
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "cross_origin"
     assert server.stored == before
+
+
+def test_a_page_of_another_site_cannot_use_the_key_of_a_browser(
+    guarded: Running,
+) -> None:
+    """Only a key that no browser sends by itself skips the checks."""
+    basic = base64.b64encode(f"anybody:{KEY}".encode()).decode()
+    before = guarded.stored
+    with guarded.client() as client:
+        client.post(SESSION, json={"key": KEY})
+        session = {"Cookie": "; ".join(f"{k}={v}" for k, v in client.cookies.items())}
+    for credentials in (session, {"Authorization": f"Basic {basic}"}, {}):
+        for path in (GENERATIONS, "/openai/v1/images/generations"):
+            headers = {"Origin": "https://evil.example", **credentials}
+            answer = guarded.http.post(path, json=ASKED, headers=headers)
+            assert (answer.status_code, guarded.stored) == (403, before)
+        headers = {"Host": "evil.example", **credentials}
+        assert guarded.http.get("/v1/models", headers=headers).status_code == 421
+
+    headers = {"Host": "host.docker.internal:8080", **bearer(KEY)}
+    assert guarded.http.get("/v1/models", headers=headers).status_code == 200
 
 
 def test_a_page_of_another_site_cannot_delete(shop: Running) -> None:

@@ -32,6 +32,7 @@ from imagen.server.http.file_response import (
     has_current,
     not_modified,
 )
+from imagen.server.http.roles import ROLE
 from imagen.server.jobs.service import ServerContext
 
 PATH = "/gallery/api/images"
@@ -165,7 +166,12 @@ async def get_thumbnail(
     return Response(thumbnail, media_type="image/webp", headers=_image_headers(etag))
 
 
-@delete(PATH + "/{image_id:str}", include_in_schema=False, status_code=200)
+@delete(
+    PATH + "/{image_id:str}",
+    include_in_schema=False,
+    status_code=200,
+    opt={ROLE: "admin"},
+)
 async def trash_image(
     image_id: FromPath[str],
     library: NamedDependency[ImageLibrary],
@@ -182,7 +188,12 @@ async def trash_image(
     return TrashResult(id=image_id, can_undo=can_undo)
 
 
-@post(PATH + "/{image_id:str}/undo", include_in_schema=False, status_code=200)
+@post(
+    PATH + "/{image_id:str}/undo",
+    include_in_schema=False,
+    status_code=200,
+    opt={ROLE: "admin"},
+)
 async def restore_image(
     image_id: FromPath[str],
     library: NamedDependency[ImageLibrary],

@@ -11,8 +11,10 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from imagen.server.errors import ErrorResponse
+from imagen.server.http.access_log import client_address
+from imagen.server.http.roles import ROLE
 from imagen.server.jobs.service import ServerContext
-from imagen.server.keys import ApiKeys
+from imagen.server.keys import ApiKeys, Caller
 
 PATH = "/gallery/api/session"
 SESSION_SECONDS = 30 * 24 * 3600
@@ -55,9 +57,16 @@ def get_session(
     )
 
 
-@post(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
+@post(
+    PATH,
+    include_in_schema=False,
+    status_code=200,
+    sync_to_thread=False,
+    opt={ROLE: "read"},
+)
 def open_session(
     data: JSONBody[Credentials],
+    request: Request[Any, Any, Any],
     keys: NamedDependency[ApiKeys],
     context: NamedDependency[ServerContext],
 ) -> Response[Session]:
@@ -66,21 +75,33 @@ def open_session(
     key = data.key.strip()
     token = keys.create_session(key, expires=expires, secret=context.secret)
     if token is None:
+        address = client_address({**request.scope})
+        context.log(f"failed login from {address}: unknown API key in the gallery")
         raise ErrorResponse(
             401, "Invalid API key for this server.", code="invalid_api_key"
         )
-    session = Session(caller=keys.caller_of(key) or "", locked=False, keys=True)
+    caller = keys.caller_of(key)
+    name = "" if caller is None else caller.name
+    session = Session(caller=name, locked=False, keys=True)
     return Response(session, cookies=[_cookie(token, context, max_age=SESSION_SECONDS)])
 
 
-@delete(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
+@delete(
+    PATH,
+    include_in_schema=False,
+    status_code=200,
+    sync_to_thread=False,
+    opt={ROLE: "read"},
+)
 def close_session(context: NamedDependency[ServerContext]) -> Response[None]:
     """Delete the session cookie."""
     return Response(None, cookies=[_cookie("", context, max_age=0)])
 
 
-def read_session(keys: ApiKeys, context: ServerContext, cookies: bytes) -> str | None:
-    """Return the caller's name for a Cookie header; None without a valid session."""
+def read_session(
+    keys: ApiKeys, context: ServerContext, cookies: bytes
+) -> Caller | None:
+    """Return the caller for a Cookie header; None without a valid session."""
     name, now = _cookie_name(context), int(context.now().timestamp())
     parts = (one.strip().partition("=") for one in cookies.decode("latin-1").split(";"))
     session = next((value for each, _, value in parts if each == name), "")

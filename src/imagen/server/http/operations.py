@@ -6,6 +6,7 @@ from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from imagen.server.http.responses import READ_ERROR_RESPONSES
+from imagen.server.http.roles import ROLE
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.version import __version__
@@ -32,6 +33,7 @@ def health() -> Health:
     tags=["operations"],
     media_type="text/plain",
     sync_to_thread=False,
+    opt={ROLE: "admin"},
 )
 def metrics(
     context: NamedDependency[ServerContext],

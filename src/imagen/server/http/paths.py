@@ -16,12 +16,19 @@ _AZURE = "/openai/v1/"
 _DEPLOYMENT = "imagen.deployment"
 
 
-def map_to_route(scope: MutableMapping[str, Any]) -> None:
+def map_to_route(scope: MutableMapping[str, Any], base_path: str = "") -> str | None:
     """Change the path and method of a request to those of the route that answers it.
 
-    Azure's paths become OpenAI's, HEAD becomes GET, and JSON edits get their own route.
+    Azure's paths become OpenAI's, HEAD becomes GET, JSON edits get their own route. The
+    base path is removed; a proxy may have removed it already. Returns the address to
+    redirect to, if the request is for the base path without a slash: the addresses in
+    the page are relative.
     """
     path: str = scope["path"]
+    if base_path and path == base_path:
+        return f"{base_path}/"
+    if base_path and path.startswith(f"{base_path}/"):
+        path = path.removeprefix(base_path)
     if match := _AZURE_DEPLOYMENT.fullmatch(path):
         scope[_DEPLOYMENT], path = match[1], f"/v1{match[2]}"
     elif path.startswith(_AZURE):
@@ -31,7 +38,8 @@ def map_to_route(scope: MutableMapping[str, Any]) -> None:
     if scope.get("method") == "HEAD":
         scope["method"] = "GET"
     if path != scope["path"]:
-        scope["path"], scope["raw_path"] = path, path.encode()
+        scope["path"], scope["raw_path"] = path, path.encode(errors="replace")
+    return None
 
 
 def find_deployment(scope: Mapping[str, Any]) -> str | None:

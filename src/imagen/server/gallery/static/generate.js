@@ -15,7 +15,7 @@ export class GenerateView {
 
   async open(query) {
     if (!this.form) {
-      this.choices = await fetchJson("/gallery/api/choices");
+      this.choices = await fetchJson("gallery/api/choices");
       this.build();
     }
     if (query.has("again")) await this.loadImage(query.get("again"));
@@ -89,7 +89,7 @@ export class GenerateView {
 
   /** Fills the form with the parameters of an image, and offers an exact rerun. */
   async loadImage(id) {
-    const { sidecar, seed } = await fetchJson(`/gallery/api/images/${id}`);
+    const { sidecar, seed } = await fetchJson(`gallery/api/images/${id}`);
     const { guidance, guidance_scale: scale, cfg } = sidecar.parameters;
     const from = sidecar.references?.length ? "reference images" : "";
     this.fillIn({ ...sidecar, seed, size: sidecar.requested_size || `${sidecar.width}x${sidecar.height}`, guidance: guidance ?? scale ?? cfg, unfilled: from });
@@ -147,7 +147,7 @@ export class GenerateView {
     if (!this.prompt.value.trim() || !this.form.checkValidity()) { this.estimateText.replaceChildren(); return; }
     this.pendingEstimate = new AbortController();
     try {
-      const estimate = await fetchJson("/gallery/api/estimate", { method: "POST", body: this.fields(), signal: this.pendingEstimate.signal });
+      const estimate = await fetchJson("gallery/api/estimate", { method: "POST", body: this.fields(), signal: this.pendingEstimate.signal });
       this.estimateText.replaceChildren(...describeEstimate(estimate));
     } catch (error) {
       if (error.name !== "AbortError") this.estimateText.replaceChildren(h("p", { class: "wrong" }, error.message));
@@ -155,13 +155,13 @@ export class GenerateView {
   }
 
   async budgets() {
-    const budgets = await fetchJson("/gallery/api/budgets").catch(() => []);
+    const budgets = await fetchJson("gallery/api/budgets").catch(() => []);
     this.budgetList.replaceChildren(...(budgets.length ? [h("h2", {}, "Budgets"), ...budgets.map(budget)] : []));
   }
 
   run() {
     const fields = this.fields();
-    return this.submit("/v1/images/generations", { ...fields, stream: true, response_format: "url", partial_images: 3 }, fields.prompt);
+    return this.submit("v1/images/generations", { ...fields, stream: true, response_format: "url", partial_images: 3 }, fields.prompt);
   }
 
   /** Sends a request, and shows its progress and its images. */
@@ -226,7 +226,7 @@ class Card {
   completed({ id, cost_usd }, prompt) {
     this.root.classList.remove("waiting");
     this.root.replaceChildren(h("a", { href: `#/image/${id}` },
-      h("img", { src: `/gallery/api/images/${id}/thumbnail`, alt: prompt })),
+      h("img", { src: `gallery/api/images/${id}/thumbnail`, alt: prompt })),
     h("span", { class: "caption" }, cost_usd ? money(cost_usd) : ""));
   }
 
@@ -246,13 +246,13 @@ class RerunPanel {
 
   get fields() { return { seed: this.newSeed.checked ? "new" : "same" }; }
 
-  get path() { return `/gallery/api/images/${this.id}/again`; }
+  get path() { return `gallery/api/images/${this.id}/again`; }
 
   async render() {
     await this.estimate();
     return [h("section", { class: "job", "aria-label": "Rerun" },
       h("header", {}, h("p", { class: "prompt" }, "Generate that image again with the same parameters"),
-        h("a", { href: `#/image/${this.id}` }, h("img", { src: `/gallery/api/images/${this.id}/thumbnail`, alt: this.sidecar.prompt, height: 72 }))),
+        h("a", { href: `#/image/${this.id}` }, h("img", { src: `gallery/api/images/${this.id}/thumbnail`, alt: this.sidecar.prompt, height: 72 }))),
       h("label", {}, this.newSeed, " with a new seed"),
       this.estimateText, h("div", { class: "send" }, this.send))];
   }
