@@ -1,5 +1,6 @@
 """Run the HTTP server: bind the address, serve until a signal, shut down in order."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -10,14 +11,16 @@ from math import ceil
 from types import FrameType
 from typing import NoReturn
 
+import msgspec
 import uvicorn
 
-from imagen.domain.errors import UsageError
+from imagen.domain.errors import ImagenError, UsageError
 from imagen.server.app import build_app
 from imagen.server.connections import limit_connections
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import parse_keys
+from imagen.server.keys_file import LoadedKeys, read_keys
 from imagen.server.listener import Address, bind, release
 from imagen.server.process_limits import set_process_limits
 from imagen.settings.environment import Environment
@@ -45,17 +48,30 @@ def serve(
         Unavailable: the address cannot be bound.
         Misconfigured: the config has an invalid key or proxy.
     """
-    keys = parse_keys(environment.serve_keys)
+    loaded = _load_keys(settings, environment)
+    keys, configured = loaded.keys, settings.budgets
+    settings = msgspec.structs.replace(settings, budgets=configured + loaded.budgets)
     if not (keys or address.is_loopback):
         raise UsageError(
             f"Other machines can reach {address}, so $IMAGEN_SERVE_KEYS must be set.",
-            hint="Set it to NAME:KEY (separate several with commas), or listen on "
-            ":PORT, which only this machine can reach.",
+            hint="Set it to NAME:KEY (separate several with commas), use "
+            "`serve.keys_file`, or listen on :PORT, which only this machine can reach.",
         )
     set_process_limits()
     with closing(bind(address)) as listener:
         context = ServerContext(settings, environment=environment, log=log)
         dispatcher = RequestDispatcher(context)
+
+        def reload_keys() -> None:
+            try:
+                loaded = _load_keys(settings, environment)
+            except ImagenError as error:
+                log(f"the keys were not reloaded, the old ones stay: {error.message}")
+                return
+            keys.replace(loaded.keys)
+            context.replace_budgets(configured + loaded.budgets)
+            log(f"reloaded {len(keys.callers)} keys")
+
         server = _Server(
             uvicorn.Config(
                 build_app(context, dispatcher, keys=keys),
@@ -69,6 +85,7 @@ def serve(
             ),
             dispatcher,
             address,
+            reload_keys=reload_keys if settings.serve.keys_file else None,
         )
         if not address.path:
             port = listener.getsockname()[1]
@@ -78,16 +95,38 @@ def serve(
     return server.exit_code
 
 
+def _load_keys(settings: Settings, environment: Environment) -> LoadedKeys:
+    """Return the keys of the environment and of the file, with their budgets."""
+    keys = parse_keys(environment.serve_keys)
+    if settings.serve.keys_file is None:
+        return LoadedKeys(keys=keys)
+    loaded = read_keys(settings.serve.keys_file)
+    return msgspec.structs.replace(loaded, keys=loaded.keys.merge(keys))
+
+
 class _Server(uvicorn.Server):
     """A uvicorn server that exits like any program that is ended by a signal."""
 
     def __init__(
-        self, config: uvicorn.Config, dispatcher: RequestDispatcher, address: Address
+        self,
+        config: uvicorn.Config,
+        dispatcher: RequestDispatcher,
+        address: Address,
+        *,
+        reload_keys: Callable[[], None] | None,
     ) -> None:
         super().__init__(config)
+        self._reload_keys = reload_keys
         self._address = address
         self.exit_code = 0
         self._dispatcher = dispatcher
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; from now on SIGHUP reads the keys again, if they are in a file."""
+        if self._reload_keys is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, self._reload_keys)
+        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start the shutdown; on the second signal exit at once."""

@@ -220,11 +220,19 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: Annotated[
         tuple[str, ...],
         key(
-            "IP addresses or networks of proxies whose X-Forwarded headers are believed;"
-            " unix stands for the clients of a Unix socket.",
+            "IP addresses or networks of proxies whose X-Forwarded headers are"
+            " believed; unix stands for the clients of a Unix socket.",
             ["127.0.0.1"],
         ),
     ] = ()
+    keys_file: Annotated[
+        Path | None,
+        key(
+            "A file of API keys with roles and budgets, besides $IMAGEN_SERVE_KEYS;"
+            " SIGHUP reads it again.",
+            "~/.config/imagen-keys.yaml",
+        ),
+    ] = None
     models: Annotated[
         Mapping[str, str],
         key(

@@ -7,9 +7,12 @@ from datetime import datetime
 from threading import Thread
 from typing import TypeVar
 
+import msgspec
+
 from imagen.bootstrap.generation import build_resume
 from imagen.bootstrap.library import read_stored_image
 from imagen.bootstrap.runtime import Runtime, find_caller, load_server_secret
+from imagen.domain.money.budget import Budget
 from imagen.engine.cancellation import Cancellation
 from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
@@ -67,6 +70,12 @@ class ServerContext:
         """Run a quick blocking function in a thread and return its result."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, _run_contained, work)
+
+    def replace_budgets(self, budgets: tuple[Budget, ...]) -> None:
+        """Apply other budgets to the requests from now on."""
+        self.settings = msgspec.structs.replace(self.settings, budgets=budgets)
+        self.runtime.replace_budgets(budgets)
+        self.workers.replace_budgets(budgets)
 
     def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
         """Return the images whose files are unchanged since they were stored."""

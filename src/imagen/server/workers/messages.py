@@ -15,6 +15,7 @@ import msgspec
 
 from imagen.domain.errors import ImagenError
 from imagen.domain.events import Event
+from imagen.domain.money.budget import Budget
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.server.errors import ErrorResponse
 from imagen.server.workers.work_item import WorkItem
@@ -22,7 +23,7 @@ from imagen.settings.model import Settings
 
 HEAD = Struct("!i")
 """The length of the pickled object in bytes."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that workers ignore.
 
 A terminal or a service manager sends them to the workers as well, but only the server
@@ -49,6 +50,12 @@ class Cancel(msgspec.Struct, frozen=True):
     number: int
 
 
+class SetBudgets(msgspec.Struct, frozen=True):
+    """Apply other budgets to the items from now on."""
+
+    budgets: tuple[Budget, ...]
+
+
 class UpdateMessage(msgspec.Struct, frozen=True):
     """Something happened to a running item."""
 
@@ -63,7 +70,7 @@ class Done(msgspec.Struct, frozen=True):
     error: BaseException | None = None
 
 
-Message: TypeAlias = Settings | Ready | Run | Cancel | UpdateMessage | Done
+Message: TypeAlias = Settings | Ready | Run | Cancel | SetBudgets | UpdateMessage | Done
 """The first message to a worker is the config."""
 
 

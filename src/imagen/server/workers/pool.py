@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from imagen.bootstrap.runtime import count_processors
+from imagen.domain.money.budget import Budget
 from imagen.engine.cancellation import Cancellation
 from imagen.registry import find_adapter
 from imagen.server.errors import ErrorResponse
@@ -24,6 +25,7 @@ from imagen.server.workers.messages import (
     Message,
     Ready,
     Run,
+    SetBudgets,
     Update,
     UpdateMessage,
     decode_message,
@@ -102,6 +104,12 @@ class Workers:
         """Kill all workers at once."""
         for worker in self._workers:
             worker.kill()
+
+    def replace_budgets(self, budgets: tuple[Budget, ...]) -> None:
+        """Apply other budgets to the items from now on."""
+        self._settings = msgspec.structs.replace(self._settings, budgets=budgets)
+        for worker in self._workers:
+            worker.send(SetBudgets(budgets))
 
     def _choose(self, backend: str) -> "_WorkerProcess":
         """Return the worker with the fewest jobs, and start another if all are busy."""
@@ -204,7 +212,7 @@ class _WorkerProcess:
             self._loop.call_soon_threadsafe(self._cancel, number)
 
         try:
-            self._send(Run(number, item))
+            self.send(Run(number, item))
             cancellation.on_cancel(cancel)
             await done
         finally:
@@ -224,9 +232,10 @@ class _WorkerProcess:
 
     def _cancel(self, number: int) -> None:
         if number in self._tasks:
-            self._send(Cancel(number))
+            self.send(Cancel(number))
 
-    def _send(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
+        """Send a message, now or as soon as the worker has connected."""
         if self._writer is None:
             self._unsent.append(encode_message(message))
         # A closing writer means that the worker died; `_read_messages` handles that.

@@ -30,6 +30,7 @@ from imagen.server.workers.messages import (
     Message,
     Ready,
     Run,
+    SetBudgets,
     UpdateMessage,
     to_picklable,
 )
@@ -65,6 +66,8 @@ class Worker:
                         # raised a KeyError that ended the worker with all its items.
                         if (running := self._running.get(number)) is not None:
                             running.cancel()
+                    case SetBudgets(budgets=budgets):
+                        self._runtime.replace_budgets(budgets)
                     case _:
                         pass
         # The server is gone: do not wait for running items, the next server resumes
