@@ -35,7 +35,9 @@ def build_describer(
     base_url = context.settings.serve.url or str(request.base_url)
     expires = str(int(context.now().timestamp()) + URL_LIFETIME)
 
-    def link(sidecar: Sidecar) -> str:
+    def link(sidecar: Sidecar) -> str | None:
+        if not context.has_file(sidecar):
+            return None
         name = f"{sidecar.id}.{EXTENSIONS[sidecar.mime_type]}"
         signature = _signature(context.secret, name, expires)
         query = urlencode({"expires": expires, "signature": signature})

@@ -361,7 +361,7 @@ async def _respond(
         return await stream_events(job, events)
     result = await job.follow(_wait_for_disconnect(request))
     return Response(
-        build_images_body(result, describe),
+        await context.in_thread(lambda: build_images_body(result, describe)),
         media_type="application/json",
         headers={REPLAYED: "true"} if result.replayed else {},
     )

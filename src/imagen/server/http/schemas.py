@@ -161,7 +161,7 @@ class GenerationFields(ImageFields, frozen=True, kw_only=True):
 
 
 class ImageData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One image; `id`, `seed`, `size`, `mime_type` and `cost_usd` are extensions."""
+    """One image; all but `b64_json`, `url` and `revised_prompt` are extensions."""
 
     id: str
     b64_json: bytes | None = None
@@ -171,6 +171,7 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: str
     mime_type: str
     cost_usd: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class ImagesBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

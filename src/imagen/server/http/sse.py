@@ -109,7 +109,7 @@ class EventBuilder(msgspec.Struct, kw_only=True):
         )
 
     def completed(self, image: Output, index: int) -> bytes:
-        """Return the event of a stored image."""
+        """Return the event of a stored image; reads the history."""
         sidecar = image.sidecar
         data = msgspec.structs.asdict(self.describe(image))
         del data["mime_type"]
@@ -119,7 +119,7 @@ class EventBuilder(msgspec.Struct, kw_only=True):
                 created_at=created_timestamp(sidecar),
                 output_format=openai_format(sidecar),
                 index=index,
-                warnings=sidecar.warnings,
+                warnings=(*sidecar.warnings, *data.pop("warnings")),
                 **data,
             )
         )
@@ -175,7 +175,9 @@ async def _events(job: Job, builder: EventBuilder) -> AsyncGenerator[bytes]:
                 image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
                 if image is not None and image.number not in completed:
                     completed.add(image.number)
-                    yield builder.completed(image, image.number - 1)
+                    yield await asyncio.to_thread(
+                        builder.completed, image, image.number - 1
+                    )
             if finished:
                 break
             try:
@@ -188,7 +190,7 @@ async def _events(job: Job, builder: EventBuilder) -> AsyncGenerator[bytes]:
         elif not completed:
             # The images are from an earlier request with the same key: no outcomes.
             for index, stored in enumerate(job.result.result().images):
-                yield builder.completed(stored, index)
+                yield await asyncio.to_thread(builder.completed, stored, index)
     finally:
         job.leave()
     yield b"data: [DONE]\n\n"
