@@ -50,6 +50,14 @@ class Cancel(msgspec.Struct, frozen=True):
     number: int
 
 
+class Ping(msgspec.Struct, frozen=True):
+    """Answer at once: the server restarts a worker that does not."""
+
+
+class Pong(msgspec.Struct, frozen=True):
+    """The answer to a ping."""
+
+
 class SetBudgets(msgspec.Struct, frozen=True):
     """Apply other budgets to the items from now on."""
 
@@ -70,7 +78,9 @@ class Done(msgspec.Struct, frozen=True):
     error: BaseException | None = None
 
 
-Message: TypeAlias = Settings | Ready | Run | Cancel | SetBudgets | UpdateMessage | Done
+Message: TypeAlias = (
+    Settings | Ready | Run | Cancel | Ping | Pong | SetBudgets | UpdateMessage | Done
+)
 """The first message to a worker is the config."""
 
 

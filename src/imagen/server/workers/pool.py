@@ -23,6 +23,7 @@ from imagen.server.workers.messages import (
     Cancel,
     Done,
     Message,
+    Ping,
     Ready,
     Run,
     SetBudgets,
@@ -42,7 +43,15 @@ MAX_WORKERS = 4
 """The default limit of worker processes; fewer with fewer cores."""
 EXIT_TIMEOUT = 5.0
 """Seconds that an idle worker has to exit before it is killed."""
+HEARTBEAT_INTERVAL = 10.0
+"""Seconds between pings."""
+MAX_UNANSWERED = 6
+"""Pings without an answer after which a worker is killed.
 
+Counted, not measured: a server that was stopped for a while must not kill its workers.
+"""
+START_TIMEOUT = 120.0
+"""Seconds in which a new worker has to become ready."""
 
 OnUpdate: TypeAlias = Callable[[Update], object]
 
@@ -100,6 +109,11 @@ class Workers:
         """Let all idle workers exit; call it when no job is running."""
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
+    @property
+    def ready(self) -> int:
+        """The number of workers that can run items and answer."""
+        return sum(each.ready and each.unanswered <= 1 for each in self._workers)
+
     def kill(self) -> None:
         """Kill all workers at once."""
         for worker in self._workers:
@@ -133,7 +147,7 @@ class Workers:
 
     def spawn(self) -> "_WorkerProcess":
         """Start a worker."""
-        worker = _WorkerProcess(self._settings, self._on_exit)
+        worker = _WorkerProcess(self._settings, self._on_exit, self._log)
         self._workers.append(worker)
         return worker
 
@@ -146,6 +160,9 @@ class Workers:
             self._log(f"a worker sent an invalid message and was killed: {reason!r}")
         self._log(f"a worker exited with code {code}; resuming its unfinished calls")
         self._on_worker_died()
+        # One that never became ready would fail again, and again.
+        if worker.ready and not self._workers:
+            self.spawn()
 
 
 class _PendingTask(msgspec.Struct, frozen=True):
@@ -164,14 +181,22 @@ class _PendingTask(msgspec.Struct, frozen=True):
 
 
 class _WorkerProcess:
-    """A worker process, seen from the server."""
+    """A worker process, seen from the server.
+
+    Attributes:
+        ready: True once it can run items.
+        unanswered: The number of pings since its last message.
+    """
 
     def __init__(
         self,
         settings: Settings,
         on_exit: "Callable[[_WorkerProcess, Exception | None], Awaitable[None]]",
+        log: Callable[[str], None],
     ) -> None:
         self.ready = False
+        self.unanswered = 0
+        self._log = log
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[int, _PendingTask] = {}
@@ -195,6 +220,7 @@ class _WorkerProcess:
         self.exit_code: asyncio.Future[int] = self._loop.create_future()
         Thread(target=self._wait_for_exit, name="worker", daemon=True).start()
         self._reader_task = asyncio.create_task(self._read_messages(server_end))
+        self._timer = self._loop.call_later(START_TIMEOUT, self._kill_silent)
 
     @property
     def load(self) -> int:
@@ -230,6 +256,27 @@ class _WorkerProcess:
     def kill(self) -> None:
         self._process.kill()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ping(self) -> None:
+        """Ask for an answer, or kill a worker that has not answered for long.
+
+        It is frozen, or in a library that lets no other thread run.
+        """
+        self._timer.cancel()
+        if self.unanswered > MAX_UNANSWERED:
+            self._kill_silent()
+            return
+        self.unanswered += 1
+        self.send(Ping())
+        self._timer = self._loop.call_later(HEARTBEAT_INTERVAL, self.ping)
+
+    def _kill_silent(self) -> None:
+        self._log("a worker did not respond and was killed")
+        self.kill()
+
     def _cancel(self, number: int) -> None:
         if number in self._tasks:
             self.send(Cancel(number))
@@ -259,6 +306,7 @@ class _WorkerProcess:
         except Exception as error:  # noqa: BLE001 - the stream cannot be read further
             reason = error
         finally:
+            self._timer.cancel()
             self._writer.close()
         if not self._closing:
             self._loop.call_later(_EXIT_GRACE, self.kill)
@@ -281,9 +329,11 @@ class _WorkerProcess:
             self._loop.call_later(_EXIT_GRACE, self._writer.close)
 
     def _handle(self, message: Message) -> None:
+        self.unanswered = 0
         match message:
             case Ready():
                 self.ready = True
+                self.ping()
             case UpdateMessage(number=number, update=update) if number in self._tasks:
                 self._tasks[number].on_update(update)
             case Done(number=number, error=error) if number in self._tasks:

@@ -28,6 +28,8 @@ from imagen.server.workers.messages import (
     Cancel,
     Done,
     Message,
+    Ping,
+    Pong,
     Ready,
     Run,
     SetBudgets,
@@ -66,6 +68,8 @@ class Worker:
                         # raised a KeyError that ended the worker with all its items.
                         if (running := self._running.get(number)) is not None:
                             running.cancel()
+                    case Ping():
+                        self._send(Pong())
                     case SetBudgets(budgets=budgets):
                         self._runtime.replace_budgets(budgets)
                     case _:
