@@ -83,6 +83,13 @@ def test_each_role_may_do_what_it_says(running: Running) -> None:
     assert "'reader' has the role read; this request needs make" in refused["message"]
 
 
+def test_readiness_needs_no_key(running: Running) -> None:
+    until(lambda: running.http.get("/ready").status_code == 200)
+
+    parts = ("status", "account", "disk", "workers", "backends")
+    assert running.http.get("/ready").json() == dict.fromkeys(parts, "ok")
+
+
 def test_a_session_has_the_role_of_its_key(running: Running) -> None:
     with running.client() as client:
         assert client.post(SESSION, json={"key": READER}).status_code == 200
