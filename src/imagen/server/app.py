@@ -1,6 +1,5 @@
 """The ASGI application: all routes, their shared dependencies, error responses."""
 
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -15,6 +14,11 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
+from litestar.status_codes import (
+    HTTP_404_NOT_FOUND,
+    HTTP_405_METHOD_NOT_ALLOWED,
+    HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+)
 
 from imagen.domain.errors import JournalError, Misconfigured, StorageError
 from imagen.server.errors import INTERNAL, ErrorBody, ErrorResponse, to_error_response
@@ -25,6 +29,7 @@ from imagen.server.http.forwarded import TrustedProxies
 from imagen.server.http.middleware import AccessMiddleware, AsgiApp
 from imagen.server.http.openapi import StructSchemaPlugin
 from imagen.server.http.origins import Origins
+from imagen.server.http.rephrase import describe_field_error
 from imagen.server.http.roles import check_role
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
@@ -126,7 +131,7 @@ async def _lifespan(
 def _handle_exception(
     context: ServerContext, request: Request[Any, Any, Any], error: Exception
 ) -> Response[ErrorBody]:
-    response = _to_response(error)
+    response = _to_response(error, request)
     where = f"{request.state.request_id} {request.method} {request.url.path}"
     if isinstance(error, JournalError | Misconfigured | StorageError):
         context.log(f"{where}: {error.message}")
@@ -142,9 +147,9 @@ def _handle_exception(
     )
 
 
-def _to_response(error: Exception) -> ErrorResponse:
+def _to_response(error: Exception, request: Request[Any, Any, Any]) -> ErrorResponse:
     if isinstance(error, HTTPException):
-        return _from_litestar(error)
+        return _from_litestar(error, request)
     # Litestar decodes each part of a form with the charset that the part declares: an
     # unknown charset is a LookupError, an undecodable value a UnicodeError.
     if isinstance(error, UnicodeError) or type(error) is LookupError:
@@ -158,23 +163,28 @@ def _to_response(error: Exception) -> ErrorResponse:
     return to_error_response(error)
 
 
-def _from_litestar(error: HTTPException) -> ErrorResponse:
+def _from_litestar(
+    error: HTTPException, request: Request[Any, Any, Any]
+) -> ErrorResponse:
     """Return Litestar's error about a request in OpenAI's format."""
-    param, message = None, error.detail
+    status = error.status_code
+    param, message = describe_field_error("", error.detail)
     with suppress(msgspec.ValidationError):
         for each in msgspec.convert(error.extra, list[_FieldError])[:1]:
-            # For a missing field only the message has its name.
-            match = _QUOTED_FIELD.search(each.message)
-            param = each.key if each.key != _BODY else match and match[1]
-            # For a request without a body, Litestar's message is only the quoted name
-            # of the handler's parameter.
-            empty = each.message == repr(_BODY)
-            message = "The request has no body." if empty else each.message or message
+            text = each.message or error.detail
+            param, message = describe_field_error(each.key, text)
+    if status == HTTP_404_NOT_FOUND:
+        message = f"No route {request.url.path[:200]!r}. `GET /schema` lists them."
+    if status == HTTP_405_METHOD_NOT_ALLOWED:
+        message = f"{request.url.path[:200]} does not support {request.method}."
+    if status == HTTP_413_REQUEST_ENTITY_TOO_LARGE:
+        limit = request.route_handler.resolve_request_max_body_size()
+        message = f"The body is larger than {limit} bytes."
     return ErrorResponse(
-        error.status_code,
+        status,
         message,
-        param=param or None,
-        code=_CODES.get(error.status_code, "invalid_request"),
+        param=param,
+        code=_CODES.get(status, "invalid_request"),
         headers=dict(error.headers or {}),
     )
 
@@ -186,8 +196,6 @@ class _FieldError(msgspec.Struct):
     message: str = ""
 
 
-_BODY = "data"
-_QUOTED_FIELD = re.compile(r"field `([^`]+)`")
 _CODES = {
     404: "not_found",
     405: "method_not_allowed",

@@ -52,9 +52,9 @@ def test_an_image_is_stored_with_its_sidecar(
     [
         (b"", "The request has no body."),
         (b'{"odd":' + b"[" * 100_000, "The body is nested too deeply."),
-        (b"[]", "Expected `object`, got `array`"),
-        (b"{}", "Object missing required field `prompt`"),
-        (b"{,", "JSON is malformed: object keys must be strings (byte 1)"),
+        (b"[]", "The body must be an object, not a list."),
+        (b"{}", "`prompt` is missing."),
+        (b"{,", "The body is not valid JSON: object keys must be strings (byte 1)."),
     ],
 )
 def test_an_invalid_body_is_400(client: httpx.Client, body: bytes, said: str) -> None:
