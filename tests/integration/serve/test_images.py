@@ -85,6 +85,9 @@ def test_unsupported_fields_are_warnings_in_response_and_sidecar(
     for name in ("user", "quality", "guidance_scale", "style", "sampler"):
         assert any(f"{name} is ignored" in said for said in answer.json()["warnings"])
         assert name in note_of(server, "an-honest-cat")["ignored"]
+    logged = server.log.read_text().splitlines()
+    [line] = [each for each in logged if "sampler is ignored" in each]
+    assert "guidance_scale is ignored" in line
 
 
 def test_extension_fields_are_accepted(client: httpx.Client, server: Running) -> None:

@@ -41,6 +41,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "backends": {
             "sketch": {"adapter": "sketch", "size": "96x64"},
             "plain": {"adapter": "mock", "size": "64x64"},
+            "learner": {"adapter": "learner", "size": "64x64"},
         },
         "default_backend": "sketch",
         "serve": {
@@ -417,12 +418,29 @@ def test_aliases_are_listed_and_described(running: Running) -> None:
     models = running.http.get("/v1/models", headers=BEARER).json()["data"]
     names = [model["id"] for model in models]
 
-    assert names == ["sketch", "plain", "mock", "gpt-image-1", "plain-1"]
+    assert names == ["sketch", "learner", "plain", "mock", "gpt-image-1", "plain-1"]
     for name in ("dall-e-3", "gpt-image-1"):
         model = running.http.get(f"/v1/models/{name}", headers=BEARER).json()
         assert (model["id"], model["owned_by"]) == (name, "sketch")
         assert model["capabilities"]["edits"] == 16
     assert running.http.get("/v1/models/gpt-4", headers=BEARER).status_code == 404
+
+
+def test_models_show_what_a_backend_has_learned_without_a_restart(
+    running: Running,
+) -> None:
+    def learned() -> list[int]:
+        model = running.http.get("/v1/models/learner", headers=BEARER).json()
+        form = running.http.get("/gallery/api/choices", headers=BEARER).json()["models"]
+        [choice] = [each for each in form if each["id"] == "learner"]
+        return [each["capabilities"]["edits"] for each in (model, choice)]
+
+    assert learned() == [0, 0]
+    body = {"prompt": PROMPT, "model": "learner"}
+    answer = running.http.post(GENERATIONS, json=body, headers=BEARER)
+
+    assert picture_of(running, answer).size == (64, 64)
+    assert learned() == [16, 16]
 
 
 def test_an_alias_does_not_depend_on_the_default(running: Running) -> None:

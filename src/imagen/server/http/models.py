@@ -8,6 +8,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.server.errors import ErrorResponse, to_error_response
 from imagen.server.http.request_mapping import find_target
@@ -126,13 +127,29 @@ def _models_of(backend: BackendSettings, context: ServerContext) -> Iterator[Mod
         owned_by=backend.instance.adapter,
         default=name == context.settings.default_backend,
     )
+    known = context.workers.known
     try:
-        found = context.runtime.get_backend(name).capabilities()
+        stated = context.runtime.get_backend(name).capabilities()
     except ImagenError as error:
         reason = to_error_response(error).details.message
         yield msgspec.structs.replace(model, trouble=reason)
         return
-    capabilities = ModelCapabilities(
+    found = known.get((name, ""), stated)
+    priced = backend.instance.price is not None
+    usual = _describe(found, priced=priced)
+    yield msgspec.structs.replace(model, capabilities=usual)
+    for each in found.models or ():
+        own = known.get((name, each))
+        yield msgspec.structs.replace(
+            model,
+            id=f"{name}/{each}",
+            default=False,
+            capabilities=usual if own is None else _describe(own, priced=priced),
+        )
+
+
+def _describe(found: Capabilities, *, priced: bool) -> ModelCapabilities:
+    return ModelCapabilities(
         sizes=tuple(map(str, found.sizes.choices)),
         multiple=found.sizes.multiple,
         smallest=found.sizes.smallest,
@@ -143,9 +160,5 @@ def _models_of(backend: BackendSettings, context: ServerContext) -> Iterator[Mod
         edits=found.references,
         mask=found.mask,
         parameters=None if found.parameters is None else tuple(found.parameters),
-        may_cost=found.may_cost or backend.instance.price is not None,
+        may_cost=found.may_cost or priced,
     )
-    model = msgspec.structs.replace(model, capabilities=capabilities)
-    yield model
-    for each in found.models or ():
-        yield msgspec.structs.replace(model, id=f"{name}/{each}", default=False)

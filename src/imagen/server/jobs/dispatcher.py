@@ -132,10 +132,11 @@ class RequestDispatcher:
     async def _generate(self, job: Job) -> GenerationReport:
         """Wait for a slot of the backend, and run the job in a worker."""
         context, backend = self.context, job.backend
+        warned: list[str] = []
 
         def observe(update: Update) -> None:
             if isinstance(update, Warned):
-                context.log(f"{backend}: {update.message}")
+                warned.append(update.message)
             if isinstance(update, StoredImage | FailedImage):
                 context.metrics.count(backend, update)
             # The response may leave out details of the error.
@@ -150,7 +151,12 @@ class RequestDispatcher:
             item = msgspec.structs.replace(
                 job.build_item(), report_progress=job.live, key=job.key
             )
-            await context.workers.run(item, job.cancellation, observe)
+            try:
+                await context.workers.run(item, job.cancellation, observe)
+            finally:
+                # One line for all fields that the backend ignores.
+                if warned:
+                    context.log(f"{backend}: {'; '.join(dict.fromkeys(warned))}")
         context.cloud_sync.wake()
         return build_report(job.outcomes)
 

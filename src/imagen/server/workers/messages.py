@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.domain.events import Event
 from imagen.domain.money.budget import Budget
@@ -71,6 +72,17 @@ class UpdateMessage(msgspec.Struct, frozen=True):
     update: Update
 
 
+class LearnedCapabilities(msgspec.Struct, frozen=True):
+    """What a backend supports with a model ("": its default), as it is known now.
+
+    Some backends know it only after they have asked their server.
+    """
+
+    backend: str
+    model: str
+    capabilities: Capabilities
+
+
 class Done(msgspec.Struct, frozen=True):
     """An item is finished; with an error, nothing was sent to the backend."""
 
@@ -79,7 +91,16 @@ class Done(msgspec.Struct, frozen=True):
 
 
 Message: TypeAlias = (
-    Settings | Ready | Run | Cancel | Ping | Pong | SetBudgets | UpdateMessage | Done
+    Settings
+    | Ready
+    | Run
+    | Cancel
+    | Ping
+    | Pong
+    | SetBudgets
+    | UpdateMessage
+    | LearnedCapabilities
+    | Done
 )
 """The first message to a worker is the config."""
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from imagen.bootstrap.runtime import count_processors
+from imagen.domain.capabilities import Capabilities
 from imagen.domain.money.budget import Budget
 from imagen.engine.cancellation import Cancellation
 from imagen.registry import find_adapter
@@ -22,6 +23,7 @@ from imagen.server.workers.messages import (
     SIGNALS,
     Cancel,
     Done,
+    LearnedCapabilities,
     Message,
     Ping,
     Ready,
@@ -73,7 +75,12 @@ class WorkerDied(ErrorResponse):
 # the jobs of all others, a running job cannot be cancelled, and a job cannot report
 # events or finished images before it returns.
 class Workers:
-    """Worker processes, started when needed up to a limit; of one event loop."""
+    """Worker processes, started when needed up to a limit; of one event loop.
+
+    Attributes:
+        known: What each backend supports with a model ("": its default), as far as a
+            worker has found out.
+    """
 
     def __init__(
         self,
@@ -85,6 +92,7 @@ class Workers:
         self._settings = settings
         self._log = log
         self._on_worker_died = on_worker_died
+        self.known: dict[tuple[str, str], Capabilities] = {}
         self._workers: list[_WorkerProcess] = []
         self._max_workers = settings.serve.workers or min(
             MAX_WORKERS, count_processors()
@@ -147,7 +155,9 @@ class Workers:
 
     def spawn(self) -> "_WorkerProcess":
         """Start a worker."""
-        worker = _WorkerProcess(self._settings, self._on_exit, self._log)
+        worker = _WorkerProcess(
+            self._settings, self._on_exit, known=self.known, log=self._log
+        )
         self._workers.append(worker)
         return worker
 
@@ -192,9 +202,12 @@ class _WorkerProcess:
         self,
         settings: Settings,
         on_exit: "Callable[[_WorkerProcess, Exception | None], Awaitable[None]]",
+        *,
+        known: dict[tuple[str, str], Capabilities],
         log: Callable[[str], None],
     ) -> None:
         self.ready = False
+        self._known = known
         self.unanswered = 0
         self._log = log
         self._on_exit = on_exit
@@ -334,6 +347,8 @@ class _WorkerProcess:
             case Ready():
                 self.ready = True
                 self.ping()
+            case LearnedCapabilities(backend=backend, model=model):
+                self._known[backend, model] = message.capabilities
             case UpdateMessage(number=number, update=update) if number in self._tasks:
                 self._tasks[number].on_update(update)
             case Done(number=number, error=error) if number in self._tasks:

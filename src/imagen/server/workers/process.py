@@ -18,6 +18,7 @@ import msgspec
 from imagen.bootstrap.generation import build_generate
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.call import Call
+from imagen.domain.capabilities import Capabilities
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
 from imagen.domain.result import FailedImage
 from imagen.engine.cancellation import Cancellation
@@ -27,6 +28,7 @@ from imagen.server.workers.messages import (
     SIGNALS,
     Cancel,
     Done,
+    LearnedCapabilities,
     Message,
     Ping,
     Pong,
@@ -50,6 +52,7 @@ class Worker:
         self._send_lock = Lock()
         self._numbering = Numbering()
         self._running: dict[int, Cancellation] = {}
+        self._known: dict[tuple[str, str], Capabilities] = {}
         self._threads = ThreadPoolExecutor(
             settings.serve.concurrency * len(settings.backends), "worker"
         )
@@ -126,13 +129,24 @@ class Worker:
         use_case = msgspec.structs.replace(
             use_case, origin=ORIGIN, before_calls=record_calls, inline=True
         )
-        plan = use_case.plan(item.resolve(use_case))
+        request = item.resolve(use_case)
+        plan = use_case.plan(request)
+        model = request.model or ""
+        # Not of every name that a client makes up, where any is accepted.
+        if not model or model in (capabilities.models or ()):
+            self._report(item.backend, model, use_case.capabilities(model))
         for outcome in use_case.outcomes(plan, cancellation):
             if isinstance(outcome, FailedImage):
                 outcome = msgspec.structs.replace(  # noqa: PLW2901 - the same outcome
                     outcome, error=to_picklable(outcome.error)
                 )
             self._send(UpdateMessage(number, outcome))
+
+    def _report(self, backend: str, model: str, capabilities: Capabilities) -> None:
+        """Tell the server what a backend supports, if that is news."""
+        if self._known.get((backend, model)) != capabilities:
+            self._known[backend, model] = capabilities
+            self._send(LearnedCapabilities(backend, model, capabilities))
 
 
 def main(socket_fd: int) -> None:

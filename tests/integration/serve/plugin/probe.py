@@ -103,6 +103,21 @@ class Sketch:
         return msgspec.structs.replace(made, parameters=asked)
 
 
+class Learner(Sketch):
+    """A sketch that knows what it supports only after it was asked for a model."""
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(may_cost=False)
+
+    def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
+        del model, context
+        return super().capabilities()
+
+
+def create_learner(options: MockOptions, context: BackendContext) -> ImageBackend:
+    return Learner(create_mock(options, context))
+
+
 def create_sketch(options: MockOptions, context: BackendContext) -> ImageBackend:
     return Sketch(create_mock(options, context))
 
@@ -122,4 +137,7 @@ sketch = Adapter(
     options=MockOptions,
     create=create_sketch,
     multiprocess=True,
+)
+learner = Adapter(
+    summary="Learns.", options=MockOptions, create=create_learner, multiprocess=True
 )
