@@ -17,7 +17,7 @@ def check_readiness(context: ServerContext) -> dict[str, str]:
 
     The texts are for everyone: they name no path.
     """
-    workers = OK if context.workers.ready else "no worker process responds"
+    workers = OK if context.workers.available else "no worker process responds"
     return {
         "account": _check_account(context),
         "disk": _check_disk(context),

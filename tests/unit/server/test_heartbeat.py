@@ -41,7 +41,7 @@ def test_a_frozen_worker_is_killed_and_replaced(
             on_worker_died=lambda: died.append(1),
         )
         worker = workers.spawn()
-        await until(lambda: workers.ready == 1)
+        await until(lambda: workers.available)
         for _ in range(2 * MAX_UNANSWERED):  # it answers, however often it is asked
             worker.ping()
             await until(lambda: worker.unanswered == 0)
@@ -49,11 +49,12 @@ def test_a_frozen_worker_is_killed_and_replaced(
         running = asyncio.create_task(workers.run(ITEM, Cancellation(), lambda _: None))
         while lines == []:
             worker.ping()
+        assert not workers.available
         with pytest.raises(WorkerDied) as caught:
             await running
         assert (caught.value.status, caught.value.details.code) == (502, "interrupted")
         assert died == [1]
-        await until(lambda: workers.ready == 1)
+        await until(lambda: workers.available)
         await workers.run(ITEM, Cancellation(), lambda _: None)
         await workers.close()
 

@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def problems(settings: Settings, folder: Path) -> set[str]:
-    """Return the parts with a problem; no worker is started here."""
+    """Return the parts with a problem, without a worker process."""
     environment = Environment({"IMAGEN_DATA_DIR": str(folder / "data")})
     context = ServerContext(settings, environment=environment, log=print)
     checks = check_readiness(context)
@@ -36,15 +36,15 @@ def problems(settings: Settings, folder: Path) -> set[str]:
     return {name for name, text in checks.items() if text != "ok"}
 
 
-def test_everything_is_ready_but_the_worker(settings: Settings, tmp_path: Path) -> None:
-    assert problems(settings, tmp_path) == {"workers"}
+def test_a_worker_is_started_on_demand(settings: Settings, tmp_path: Path) -> None:
+    assert problems(settings, tmp_path) == set()
 
 
 def test_a_damaged_database_is_reported(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o700)
     (tmp_path / "data" / FILE).write_bytes(b"no database" * 1000)
 
-    assert problems(settings, tmp_path) == {"workers", "account"}
+    assert problems(settings, tmp_path) == {"account"}
 
 
 def test_a_full_disk_is_reported(
@@ -52,7 +52,7 @@ def test_a_full_disk_is_reported(
 ) -> None:
     monkeypatch.setattr(readiness, "MIN_FREE_BYTES", 1 << 70)
 
-    assert problems(settings, tmp_path) == {"workers", "disk"}
+    assert problems(settings, tmp_path) == {"disk"}
 
 
 @pytest.mark.parametrize("default", ["broken", None])
@@ -64,4 +64,4 @@ def test_a_backend_that_cannot_be_used_is_reported(
         msgspec.structs.replace(settings, default_backend=default), tmp_path
     )
 
-    assert found == ({"workers", "backends"} if default else {"workers"})
+    assert found == ({"backends"} if default else set())

@@ -94,6 +94,7 @@ class Workers:
         self._on_worker_died = on_worker_died
         self.known: dict[tuple[str, str], Capabilities] = {}
         self._workers: list[_WorkerProcess] = []
+        self._failed_to_start = False
         self._max_workers = settings.serve.workers or min(
             MAX_WORKERS, count_processors()
         )
@@ -118,9 +119,11 @@ class Workers:
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
     @property
-    def ready(self) -> int:
-        """The number of workers that can run items and answer."""
-        return sum(each.ready and each.unanswered <= 1 for each in self._workers)
+    def available(self) -> bool:
+        """True if a worker can run items and answers, or one can be started."""
+        if not self._workers:
+            return not self._failed_to_start
+        return any(each.ready and each.unanswered <= 1 for each in self._workers)
 
     def kill(self) -> None:
         """Kill all workers at once."""
@@ -170,8 +173,8 @@ class Workers:
             self._log(f"a worker sent an invalid message and was killed: {reason!r}")
         self._log(f"a worker exited with code {code}; resuming its unfinished calls")
         self._on_worker_died()
-        # One that never became ready would fail again, and again.
-        if worker.ready and not self._workers:
+        self._failed_to_start = not worker.ready
+        if worker.was_silent and worker.ready and not self._workers:
             self.spawn()
 
 
@@ -196,6 +199,7 @@ class _WorkerProcess:
     Attributes:
         ready: True once it can run items.
         unanswered: The number of pings since its last message.
+        was_silent: True if it was killed because it did not respond.
     """
 
     def __init__(
@@ -209,6 +213,7 @@ class _WorkerProcess:
         self.ready = False
         self._known = known
         self.unanswered = 0
+        self.was_silent = False
         self._log = log
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
@@ -287,6 +292,7 @@ class _WorkerProcess:
         self._timer = self._loop.call_later(HEARTBEAT_INTERVAL, self.ping)
 
     def _kill_silent(self) -> None:
+        self.was_silent = True
         self._log("a worker did not respond and was killed")
         self.kill()
 
