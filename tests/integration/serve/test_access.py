@@ -2,12 +2,14 @@
 
 import base64
 import json
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.integration.serve.conftest import KEY, OTHER, Serve
-from tests.integration.serve.running import GENERATIONS, Running
+from tests.integration.serve.running import GENERATIONS, Running, until
 
 from imagen.cli.app import main
 
@@ -253,6 +255,43 @@ def test_a_damaged_database_is_a_server_error_not_an_exceeded_budget(
         assert answer.json()["error"]["code"] == "misconfigured"
         assert str(account) not in answer.text
     assert str(account) in running.log.read_text()
+
+
+def test_the_config_sets_origins_proxies_and_connections(serve: Serve) -> None:
+    app = "https://app.example.org"
+    running = serve(
+        {
+            "serve": {
+                "workers": 1,
+                "connections": 3,
+                "hosts": ["images.example.org"],
+                "origins": [app],
+                "trusted_proxies": ["127.0.0.1"],
+            }
+        }
+    )
+    forwarded = {
+        "X-Forwarded-Host": "images.example.org",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-For": "203.0.113.7",
+    }
+    answer = running.http.post(
+        GENERATIONS,
+        json={**ASKED, "response_format": "url"},
+        headers={"Origin": app, **forwarded},
+    )
+
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == app
+    [image] = answer.json()["data"]
+    assert image["url"].startswith("https://images.example.org/v1/files/")
+    until(lambda: f" 203.0.113.7 - POST {GENERATIONS} 200 " in running.log.read_text())
+    with ExitStack() as opened:
+        sockets = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+            for _ in range(4)
+        ]
+        assert sockets[-1].recv(99).startswith(b"HTTP/1.1 503 ")
 
 
 # Sessions of the gallery

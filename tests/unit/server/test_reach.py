@@ -1,5 +1,6 @@
 """Which requests reach the application, from which hosts, sites and proxies."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -278,6 +279,27 @@ def test_head_is_get_without_a_body() -> None:
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == whole.headers["content-length"]
     assert ask(server(), "HEAD").content == b""
+
+
+def test_a_websocket_is_refused_like_any_other_request() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def run(host: str) -> None:
+        scope = {
+            "type": "websocket",
+            "path": "/v1/models",
+            "client": ("127.0.0.1", 1),
+            "headers": [(b"host", host.encode())],
+        }
+        await server()(scope, lambda: None, send)  # type: ignore[arg-type,return-value]
+
+    for host in ("evil.example", "localhost"):
+        asyncio.run(run(host))
+
+    assert [message["type"] for message in sent] == ["websocket.close"] * 2
 
 
 # The log

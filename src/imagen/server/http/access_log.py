@@ -6,6 +6,8 @@ from os import urandom
 from typing import Any
 
 _LONGEST_PATH = 200
+# A trusted proxy passes on whatever its client claims.
+_LONGEST_ADDRESS = 60
 _DISCONNECTED = 499
 _BAD_REQUEST = 400
 # Probes, and the many small files of the gallery: logged only if they fail.
@@ -48,4 +50,4 @@ class AccessEntry:
 def client_address(scope: Mapping[str, Any]) -> str:
     """Return the IP address of the client; "unix" for a Unix socket."""
     client = scope.get("client")
-    return str(client[0]) if client and client[0] else "unix"
+    return str(client[0])[:_LONGEST_ADDRESS] if client and client[0] else "unix"

@@ -107,7 +107,7 @@ class AccessMiddleware:
                 await _send(send, 308, {"Location": location})
                 return
             headers: Headers = dict(scope["headers"])
-            if is_preflight(scope["method"], headers):
+            if is_preflight(scope.get("method", ""), headers):
                 await _send(send, _NO_CONTENT, self._origins.answer_preflight(headers))
                 return
             self._check(scope, headers)
@@ -178,7 +178,7 @@ class AccessMiddleware:
         if key or b"authorization" in dict(scope["headers"]):
             self._log(
                 f"failed login from {client_address(scope)}: unknown API key for "
-                f"{scope['method']} {path[:200]}"
+                f"{scope.get('method')} {path[:200]}"
             )
         # With `Basic` the browser itself asks for the key, for example at /metrics. The
         # gallery has a dialog of its own.
