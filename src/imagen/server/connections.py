@@ -5,20 +5,44 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from imagen.server.errors import ErrorResponse
+
 HEADER_TIMEOUT = 20.0
 """Seconds from the connection, or the first byte of a request, to its last header."""
 
-_TOO_MANY = (
-    b'{"error":{"message":"The server has too many open connections.","type":'
-    b'"server_error","param":null,"code":"too_many_connections"}}'
+
+def _build_answer(status: str, error: ErrorResponse) -> bytes:
+    """Return a whole response, after which the connection is closed."""
+    headers = {
+        **error.headers,
+        "Content-Type": "application/json",
+        "Content-Length": str(len(error.body)),
+        "Connection": "close",
+    }
+    lines = [f"HTTP/1.1 {status}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + error.body
+
+
+_TOO_MANY = _build_answer(
+    "503 Service Unavailable",
+    ErrorResponse(
+        503,
+        "The server has too many open connections.",
+        code="too_many_connections",
+        retry_after=5,
+    ),
 )
-_REFUSAL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nX-Should-Retry: true\r\n"
-    b"Content-Type: application/json\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(_TOO_MANY), _TOO_MANY)
+_LATE = _build_answer(
+    "408 Request Timeout",
+    ErrorResponse(
+        408,
+        f"The headers did not arrive within {HEADER_TIMEOUT:.0f} seconds.",
+        code="timeout",
+    ),
 )
-_LATE = (
-    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_INVALID = _build_answer(
+    "400 Bad Request",
+    ErrorResponse(400, "The request is not valid HTTP.", code="invalid_request"),
 )
 
 
@@ -42,7 +66,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Refuse the connection if too many are open."""
         super().connection_made(transport)  # type: ignore[arg-type]
         if len(self.connections) > self.largest:
-            self.transport.write(_REFUSAL)
+            self.transport.write(_TOO_MANY)
             self.transport.close()
         else:
             self._set_deadline()
@@ -63,6 +87,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._begun = False
         self._clear_deadline()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that cannot be parsed in OpenAI's format."""
+        del msg
+        self._clear_deadline()
+        self.transport.write(_INVALID)
+        self.transport.close()
 
     def _set_deadline(self) -> None:
         if self._deadline is None:

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from hashlib import sha256
+from random import randbytes
 from typing import Any
 
 import httpx
@@ -385,6 +386,23 @@ def test_an_image_that_is_no_data_url_is_refused(running: Running, source: Any) 
 
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "image"
+
+
+def test_only_bodies_with_images_may_be_larger_than_a_megabyte(
+    running: Running,
+) -> None:
+    noise = io.BytesIO()
+    Image.frombytes("RGB", (700, 700), randbytes(3 * 700 * 700)).save(noise, "PNG")
+    edit = {"prompt": PROMPT, "image": data_url(noise.getvalue()), "size": "64x64"}
+
+    edited = running.http.post(EDITS, json=edit, headers=BEARER)
+    generated = running.http.post(
+        GENERATIONS, json={"prompt": PROMPT, "user": "x" * 1_000_000}, headers=BEARER
+    )
+
+    assert len(noise.getvalue()) > 1_000_000
+    assert picture_of(running, edited).size == (64, 64)
+    assert generated.status_code == 413
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Limits of connections: each test feeds the protocol, and ends its time itself."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -117,6 +118,15 @@ def test_whole_headers_have_no_time_limit_after_them() -> None:
 
         assert not transport.closed
         assert b" 408 " not in transport.sent
+
+
+def test_what_is_not_http_is_400_in_openais_format() -> None:
+    transport = asyncio.run(feed(b"\x16\x03\x01\x02 GET\r\n\r\n"))
+
+    head, _, body = transport.sent.partition(b"\r\n\r\n")
+    assert transport.closed
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["code"] == "invalid_request"
 
 
 def test_too_many_connections_are_503() -> None:
