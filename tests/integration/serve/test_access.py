@@ -285,6 +285,9 @@ def test_the_config_sets_origins_proxies_and_connections(serve: Serve) -> None:
     assert answer.headers["access-control-allow-origin"] == app
     [image] = answer.json()["data"]
     assert image["url"].startswith("https://images.example.org/v1/files/")
+    for headers, secure in ((forwarded, True), ({}, False)):
+        left = running.http.delete(SESSION, headers=headers)
+        assert ("secure" in left.headers["set-cookie"].lower()) is secure
     until(lambda: f" 203.0.113.7 - POST {GENERATIONS} 200 " in running.log.read_text())
     with ExitStack() as opened:
         sockets = [

@@ -83,7 +83,8 @@ def open_session(
     caller = keys.caller_of(key)
     name = "" if caller is None else caller.name
     session = Session(caller=name, locked=False, keys=True)
-    return Response(session, cookies=[_cookie(token, context, max_age=SESSION_SECONDS)])
+    cookie = _cookie(token, request, context, max_age=SESSION_SECONDS)
+    return Response(session, cookies=[cookie])
 
 
 @delete(
@@ -93,9 +94,11 @@ def open_session(
     sync_to_thread=False,
     opt={ROLE: "read"},
 )
-def close_session(context: NamedDependency[ServerContext]) -> Response[None]:
+def close_session(
+    request: Request[Any, Any, Any], context: NamedDependency[ServerContext]
+) -> Response[None]:
     """Delete the session cookie."""
-    return Response(None, cookies=[_cookie("", context, max_age=0)])
+    return Response(None, cookies=[_cookie("", request, context, max_age=0)])
 
 
 def read_session(
@@ -114,14 +117,18 @@ def _cookie_name(context: ServerContext) -> str:
     return "imagen_session_" + sha256(context.secret).hexdigest()[:8]
 
 
-def _cookie(token: str, context: ServerContext, *, max_age: int) -> Cookie:
+def _cookie(
+    token: str, request: Request[Any, Any, Any], context: ServerContext, *, max_age: int
+) -> Cookie:
     return Cookie(
         key=_cookie_name(context),
         value=token,
         max_age=max_age,
         httponly=True,
         samesite="strict",
-        secure=(context.settings.serve.url or "").startswith("https:"),
+        # The scheme of the request may be that which a trusted proxy names.
+        secure=context.settings.serve.url.startswith("https:")
+        or request.url.scheme == "https",
         path="/",
     )
 
