@@ -242,6 +242,7 @@ def test_a_proxy_is_an_address(trusted: str) -> None:
         ("/v1/models", "/v1/models"),  # the proxy has removed the base path
         ("/picturesque", "/picturesque"),
         ("/pictures/openai/v1/models", "/v1/models"),
+        ("/openai/models/a/b", "/v1/models/a/b"),
         ("/openai/deployments/a/b/images/edits", "/v1/images/edits"),
         (
             "/openai/deployments/x/chat/completions",

@@ -12,7 +12,7 @@ Litestar decodes a body in one way for each route, and OpenAI's edits have two.
 """
 
 _AZURE_DEPLOYMENT = re.compile(r"/openai/deployments/(.+)(/images/[a-z]+)", re.DOTALL)
-_AZURE = "/openai/v1/"
+_AZURE = re.compile(r"/openai/(?!deployments/)(?:v1/)?(.+)", re.DOTALL)
 _DEPLOYMENT = "imagen.deployment"
 
 
@@ -31,8 +31,8 @@ def map_to_route(scope: MutableMapping[str, Any], base_path: str = "") -> str | 
         path = path.removeprefix(base_path)
     if match := _AZURE_DEPLOYMENT.fullmatch(path):
         scope[_DEPLOYMENT], path = match[1], f"/v1{match[2]}"
-    elif path.startswith(_AZURE):
-        path = f"/v1/{path.removeprefix(_AZURE)}"
+    elif match := _AZURE.fullmatch(path):
+        path = f"/v1/{match[1]}"
     if path == EDITS and _is_json(scope):
         path = JSON_EDITS
     if scope.get("method") == "HEAD":
