@@ -61,9 +61,6 @@ def build_app(
     Route handlers can declare `context: NamedDependency[ServerContext]`, `dispatcher`,
     `library` and `keys`; `request.user` is the name of the caller, `request.auth` the
     role.
-
-    Raises:
-        Misconfigured: `serve.trusted_proxies` has something that is not an address.
     """
     library = ImageLibrary(context)
     serve = context.settings.serve

@@ -46,7 +46,7 @@ def serve(
     Raises:
         UsageError: other machines can reach the address, and no key is configured.
         Unavailable: the address cannot be bound.
-        Misconfigured: the config has an invalid key or proxy.
+        Misconfigured: a key is invalid, or the file of keys cannot be read.
     """
     loaded = _load_keys(settings, environment)
     keys, configured = loaded.keys, settings.budgets

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from imagen.domain.errors import Misconfigured
 from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
 from imagen.domain.modes import Mode
 from imagen.domain.money.budget import Budget
@@ -35,6 +36,19 @@ def _check_template(template: str) -> None:
     some_day = datetime(2026, 5, 8, tzinfo=UTC)
     destination = Destination(template=template)
     destination.check(at=some_day, backend=MOCK, count=1, sidecar=True)
+
+
+def _check_proxy(address: str) -> None:
+    from ipaddress import ip_network  # noqa: PLC0415 - only for the server
+
+    if address != "unix":
+        try:
+            ip_network(address, strict=False)
+        except ValueError:
+            raise Misconfigured(
+                f"{address!r} is not the address of a proxy",
+                hint="Give an IP address, a network such as 10.0.0.0/8, or unix",
+            ) from None
 
 
 # Lower and upper case; `validate` makes it lower, as PostgreSQL prints UUIDs.
@@ -218,7 +232,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     trusted_proxies: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Meta(extra={"check": _check_proxy})], ...],
         key(
             "IP addresses or networks of proxies whose X-Forwarded headers are"
             " believed; unix stands for the clients of a Unix socket.",

@@ -36,7 +36,7 @@ def test_with_several_backends_and_no_default_a_model_is_required() -> None:
 ALIASES = """
 backends: {a: {adapter: mock}, b: {adapter: mock}}
 default_backend: a
-serve: {models: {gpt-image-1: b, "dall-e-*": a/large}%s}
+serve: {models: {gpt-image-1: b, "dall-e-*": a/large, a/x: b/y}%s}
 """
 
 
@@ -48,6 +48,7 @@ serve: {models: {gpt-image-1: b, "dall-e-*": a/large}%s}
         ("b/small", ("b", "small")),
         ("gpt-image-1", ("b", None)),
         ("dall-e-3", ("a", "large")),
+        ("a/x", ("b", "y")),
         ("dall-e-*", ("a", "large")),
     ],
 )

@@ -84,11 +84,11 @@ def parse_model(settings: Settings, model: str | None) -> tuple[str, str | None]
 
 def find_target(settings: Settings, model: str) -> str | None:
     """Return the BACKEND or BACKEND/MODEL that a name stands for, if it is known."""
-    if model.partition("/")[0] in settings.backends:
-        return model
     aliases = settings.serve.models
     if model in aliases:
         return aliases[model]
+    if model.partition("/")[0] in settings.backends:
+        return model
     found = (target for name, target in aliases.items() if fnmatchcase(model, name))
     return next(found, None)
 
