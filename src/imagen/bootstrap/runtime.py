@@ -12,6 +12,7 @@ from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.settings.environment import Environment
 
 if TYPE_CHECKING:
+    from imagen.domain.money.budget import Budget
     from imagen.ports.backend import ImageBackend
     from imagen.ports.clock import Clock
     from imagen.settings.model import BackendSettings, Settings
@@ -75,6 +76,13 @@ class Runtime:
             if self._settings is None:
                 self._settings = _load_settings(self._config, self.environment)
             return self._settings
+
+    def replace_budgets(self, budgets: "tuple[Budget, ...]") -> None:
+        """Apply other budgets to the calls from now on."""
+        from msgspec.structs import replace  # noqa: PLC0415 - only for the server
+
+        with self._lock:
+            self._settings = replace(self.settings, budgets=budgets)
 
     def mark_usage(self) -> None:
         """Note that a usage row was written."""

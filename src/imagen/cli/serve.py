@@ -18,8 +18,9 @@ def serve(
 ) -> int:
     """Serve the OpenAI images API and a gallery, over every backend.
 
-    `:8080` listens on loopback only. To listen on another interface, set
-    $IMAGEN_SERVE_KEYS to the accepted API keys: `NAME:KEY`, separated by commas.
+    `8080` or `:8080` listens on loopback only, `unix:PATH` on a Unix socket. To listen
+    on another interface, set $IMAGEN_SERVE_KEYS to the accepted API keys: `NAME:KEY`,
+    separated by commas.
 
     ```
     imagen serve
@@ -27,17 +28,17 @@ def serve(
     ```
 
     Args:
-        addr: The address to listen on; loopback if HOST is empty.
+        addr: The address to listen on: loopback without HOST, or unix:PATH.
     """
     environment = process_environment()
     settings = Runtime.load(keep_path(config), environment=environment).settings
     # The extra `serve` is optional, and loading Litestar takes time.
     try:
-        from imagen.server import run  # noqa: PLC0415 - an extra; costs Litestar
+        from imagen.server import listener, run  # noqa: PLC0415 - an extra; costs Litestar
     except ImportError as error:
         raise Misconfigured(
             f"`imagen serve` needs {error.name}, which is not installed.",
             hint="pip install 'imagen-studio[serve]'",
         ) from error
-    address = run.parse_address(addr)
+    address = listener.parse_address(addr)
     return run.serve(settings, address, environment=environment, log=print_message)

@@ -1,10 +1,13 @@
 """Error responses, and the mapping from imagen's errors to OpenAI's format."""
 
 import math
+import re
+from collections.abc import Mapping
 from typing import Any, Self
 
 import msgspec
 
+from imagen.bootstrap.parameters import PARAMETERS
 from imagen.domain import errors
 
 INTERNAL = "internal_error"
@@ -163,11 +166,37 @@ def to_error_response(error: BaseException) -> ErrorResponse:
     safe = (text for kind, text in _SAFE_MESSAGES.items() if isinstance(error, kind))
     return ErrorResponse(
         status,
-        next(safe, error.explanation),
+        next(safe, "") or _explain(error),
         type="image_generation_user_error" if isinstance(error, errors.Refused) else "",
         code=code or error.code,
         retry_after=_retry_after(error),
     )
+
+
+def _explain(error: errors.ImagenError) -> str:
+    """Return message and hint, with HTTP fields in place of command-line flags.
+
+    A hint about something that only the command line can do is left out.
+    """
+    message, hint = (_FLAG.sub(_to_field, each) for each in (error.message, error.hint))
+    if _FLAG.search(hint) or "`imagen " in hint:
+        hint = ""
+    return " ".join(filter(None, (message, hint)))
+
+
+_FLAG = re.compile(r"`?--([a-z][a-z-]*)`?")
+_FIELDS: Mapping[str, str] = {
+    **{name: info.http_name for name, info in PARAMETERS.items() if info.http_name},
+    **dict.fromkeys(("model", "image", "mask"), ""),
+    "count": "n",
+}
+
+
+def _to_field(flag: re.Match[str]) -> str:
+    name = flag[1].replace("-", "_")
+    if name not in _FIELDS:
+        return flag[0]
+    return f"`{_FIELDS[name] or name}`"
 
 
 def _retry_after(error: errors.ImagenError) -> float | None:

@@ -1,12 +1,12 @@
 """Run the HTTP server: bind the address, serve until a signal, shut down in order."""
 
+import asyncio
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from ipaddress import ip_address
 from math import ceil
 from types import FrameType
 from typing import NoReturn
@@ -14,63 +14,20 @@ from typing import NoReturn
 import msgspec
 import uvicorn
 
-from imagen.domain.errors import Unavailable, UsageError
+from imagen.domain.errors import ImagenError, UsageError
 from imagen.server.app import build_app
+from imagen.server.connections import limit_connections
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import parse_keys
+from imagen.server.keys_file import LoadedKeys, read_keys
+from imagen.server.listener import Address, bind, release
 from imagen.server.process_limits import set_process_limits
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
-_HIGHEST_PORT = 65535
 EXTRA_SHUTDOWN_SECONDS = 2
 """Time beyond `serve.grace` to send the responses of unfinished requests."""
-
-
-class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """An interface and a port to listen on.
-
-    Attributes:
-        host: A host name or an IP address, without brackets.
-        port: 0 picks a free port.
-    """
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """True if only this machine can reach the address."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-
-def parse_address(text: str) -> Address:
-    """Parse `HOST:PORT`, or `:PORT` for the loopback interface.
-
-    Raises:
-        UsageError: the text has another format, or the port is above 65535.
-    """
-    host, colon, port = text.strip().rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and port.isascii() and port.isdecimal()):
-        raise UsageError(
-            f"Invalid listen address {text!r}.",
-            hint="Use :PORT (only this machine can connect), or HOST:PORT such as "
-            "0.0.0.0:8080.",
-        )
-    if int(port) > _HIGHEST_PORT:
-        raise UsageError(
-            f"Invalid port {port}.", hint=f"Use a port up to {_HIGHEST_PORT}."
-        )
-    return Address(host=host or "127.0.0.1", port=int(port))
 
 
 def serve(
@@ -89,21 +46,36 @@ def serve(
     Raises:
         UsageError: other machines can reach the address, and no key is configured.
         Unavailable: the address cannot be bound.
+        Misconfigured: a key is invalid, or the file of keys cannot be read.
     """
-    keys = parse_keys(environment.serve_keys)
+    loaded = _load_keys(settings, environment)
+    keys, configured = loaded.keys, settings.budgets
+    settings = msgspec.structs.replace(settings, budgets=configured + loaded.budgets)
     if not (keys or address.is_loopback):
         raise UsageError(
             f"Other machines can reach {address}, so $IMAGEN_SERVE_KEYS must be set.",
-            hint="Set it to NAME:KEY (separate several with commas), or listen on "
-            ":PORT, which only this machine can reach.",
+            hint="Set it to NAME:KEY (separate several with commas), use "
+            "`serve.keys_file`, or listen on :PORT, which only this machine can reach.",
         )
     set_process_limits()
-    with closing(_bind(address)) as listener:
+    with closing(bind(address)) as listener:
         context = ServerContext(settings, environment=environment, log=log)
         dispatcher = RequestDispatcher(context)
+
+        def reload_keys() -> None:
+            try:
+                loaded = _load_keys(settings, environment)
+            except ImagenError as error:
+                log(f"the keys were not reloaded, the old ones stay: {error.message}")
+                return
+            keys.replace(loaded.keys)
+            context.replace_budgets(configured + loaded.budgets)
+            log(f"reloaded {len(keys.callers)} keys")
+
         server = _Server(
             uvicorn.Config(
                 build_app(context, dispatcher, keys=keys),
+                http=limit_connections(settings.serve.connections),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -112,20 +84,49 @@ def serve(
                 + EXTRA_SHUTDOWN_SECONDS,
             ),
             dispatcher,
+            address,
+            reload_keys=reload_keys if settings.serve.keys_file else None,
         )
-        port = listener.getsockname()[1]
-        log(f"listening on http://{Address(host=address.host, port=port)}")
+        if not address.path:
+            port = listener.getsockname()[1]
+            address = Address(host=address.host, port=port)
+        log(f"listening on {address.url}")
         server.run([listener])
     return server.exit_code
+
+
+def _load_keys(settings: Settings, environment: Environment) -> LoadedKeys:
+    """Return the keys of the environment and of the file, with their budgets."""
+    keys = parse_keys(environment.serve_keys)
+    if settings.serve.keys_file is None:
+        return LoadedKeys(keys=keys)
+    loaded = read_keys(settings.serve.keys_file)
+    return msgspec.structs.replace(loaded, keys=loaded.keys.merge(keys))
 
 
 class _Server(uvicorn.Server):
     """A uvicorn server that exits like any program that is ended by a signal."""
 
-    def __init__(self, config: uvicorn.Config, dispatcher: RequestDispatcher) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        dispatcher: RequestDispatcher,
+        address: Address,
+        *,
+        reload_keys: Callable[[], None] | None,
+    ) -> None:
         super().__init__(config)
+        self._reload_keys = reload_keys
+        self._address = address
         self.exit_code = 0
         self._dispatcher = dispatcher
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; from now on SIGHUP reads the keys again, if they are in a file."""
+        if self._reload_keys is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, self._reload_keys)
+        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start the shutdown; on the second signal exit at once."""
@@ -151,30 +152,7 @@ class _Server(uvicorn.Server):
         # requests with the event loop: nothing was logged about them, and with
         # warnings as errors the process never exited.
         self._dispatcher.context.workers.kill()
+        release(self._address)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def _bind(address: Address) -> socket.socket:
-    try:
-        [(family, *_, found), *_] = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        return socket.create_server(
-            found,
-            family=family,
-            backlog=_BACKLOG,
-            dualstack_ipv6=family == socket.AF_INET6 and socket.has_dualstack_ipv6(),
-        )
-    except OSError as error:
-        # Python repeats the address behind the reason.
-        reason = (error.strerror or str(error)).partition(" (while ")[0]
-        raise Unavailable(
-            f"Cannot listen on {address}: {reason}.",
-            hint="Choose another address with --addr.",
-        ) from error
-
-
-# uvicorn's own default for a socket that it binds itself.
-_BACKLOG = 2048

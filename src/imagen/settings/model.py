@@ -14,6 +14,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from imagen.domain.errors import Misconfigured
 from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
 from imagen.domain.money.budget import Budget
 from imagen.domain.naming import DEFAULT_TEMPLATE, PLACEHOLDERS, Destination
@@ -37,6 +38,19 @@ def _check_template(template: str) -> None:
     destination.check(at=some_day, backend=MOCK, count=1, sidecar=True)
 
 
+def _check_proxy(address: str) -> None:
+    from ipaddress import ip_network  # noqa: PLC0415 - only for the server
+
+    if address != "unix":
+        try:
+            ip_network(address, strict=False)
+        except ValueError:
+            raise Misconfigured(
+                f"{address!r} is not the address of a proxy",
+                hint="Give an IP address, a network such as 10.0.0.0/8, or unix",
+            ) from None
+
+
 # Lower and upper case; `validate` makes it lower, as PostgreSQL prints UUIDs.
 UserId: TypeAlias = Annotated[
     str,
@@ -46,6 +60,16 @@ UserId: TypeAlias = Annotated[
     ),
 ]
 """The id of a Supabase user; "" for no user."""
+
+
+Origin: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z][a-z0-9+.-]*://[^/?#*]+$",
+        extra={"shape": "an origin such as https://app.example.org, without a path"},
+    ),
+]
+"""The scheme, host and port of a site."""
 
 
 class OutputSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,14 +219,58 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[
         str,
         key(
-            "The URL of the server in links to images. Default: the Host"
-            " header of each request.",
+            "The URL of the server in links to images, with the base path if there is"
+            " one. Default: the Host header of each request.",
             "https://images.example.org",
+        ),
+    ] = ""
+    origins: Annotated[
+        tuple[Origin, ...],
+        key(
+            "Other sites whose pages may use the server (CORS).",
+            ["https://app.example.org"],
+        ),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, Meta(extra={"check": _check_proxy})], ...],
+        key(
+            "IP addresses or networks of proxies whose X-Forwarded headers are"
+            " believed; unix stands for the clients of a Unix socket.",
+            ["127.0.0.1"],
+        ),
+    ] = ()
+    keys_file: Annotated[
+        Path | None,
+        key(
+            "A file of API keys with roles and budgets, besides $IMAGEN_SERVE_KEYS;"
+            " SIGHUP reads it again.",
+            "~/.config/imagen-keys.yaml",
+        ),
+    ] = None
+    models: Annotated[
+        Mapping[str, str],
+        key(
+            "Other names for `model`, as programs send them, and the backend or"
+            " BACKEND/MODEL of each; * stands for any characters.",
+            {"gpt-image-1": MOCK, "dall-e-*": MOCK},
+        ),
+    ] = {}
+    default_model: Annotated[
+        str,
+        key(
+            "The backend or BACKEND/MODEL of requests for an unknown model. Without"
+            " this key they get HTTP 404.",
+            MOCK,
         ),
     ] = ""
     concurrency: Annotated[
         int, Meta(ge=1, le=10_000), key("Requests that one backend processes at once.")
     ] = 8
+    connections: Annotated[
+        int,
+        Meta(ge=1, le=60_000),
+        key("Connections that may be open at once; more get HTTP 503."),
+    ] = 4000
     queue: Annotated[
         int,
         Meta(ge=0, le=1_000_000),

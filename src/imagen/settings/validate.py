@@ -60,14 +60,12 @@ def validate(
         mock = Node(path=("backends", MOCK), value={"adapter": Node(value=MOCK)})
         backends.append(_read_backend(reader, mock, adapter_of))
     names = list(dict.fromkeys([*blocks, MOCK]))
-    budget = top.get("budget") or Node()
-    limited = budget.get("backends") or Node()
-    if isinstance(limited.value, Mapping):
-        for name, node in limited.value.items():
-            _check_backend(reader, node, name, names)
+    for name, node in _entries(_entries(top.get("budget")).get("backends")).items():
+        _check_backend(reader, node, name, names)
     default = top.get("default_backend")
     if default is not None and isinstance(default.value, str):
         _check_backend(reader, default, default.value, names)
+    _check_models(reader, top.get("serve"), names)
     problems = reader.problems()
     if problems or config is None:
         raise InvalidConfig(problems)
@@ -135,6 +133,25 @@ def _read_backend(
         return None
     name = str(node.path[-1])
     return BackendSettings(instance=common.to_instance(name), options=made)
+
+
+def _check_models(reader: Reader, serve: Node | None, names: Sequence[str]) -> None:
+    """Check that the aliases of the server are new names of existing backends."""
+    entries = _entries(serve)
+    targets = dict(_entries(entries.get("models")))
+    for alias, node in targets.items():
+        if alias in names:
+            reader.add_problem(node, "this is the name of a backend", "choose another")
+    if (default := entries.get("default_model")) is not None:
+        targets["default_model"] = default
+    for node in targets.values():
+        if isinstance(node.value, str):
+            _check_backend(reader, node, node.value.partition("/")[0], names)
+
+
+def _entries(node: Node | None) -> Mapping[str, Node]:
+    value = None if node is None else node.value
+    return value if isinstance(value, Mapping) else {}
 
 
 def _check_backend(reader: Reader, node: Node, name: str, names: Sequence[str]) -> None:

@@ -106,3 +106,27 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             return started.enter_context(running_probe(folder, config, **env))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def sketching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server that records what its backends are asked, with aliases of models."""
+    config = {
+        "backends": {
+            "sketch": {"adapter": "sketch", "size": "96x64"},
+            "plain": {"adapter": "mock", "size": "64x64"},
+            "learner": {"adapter": "learner", "size": "64x64"},
+        },
+        "default_backend": "sketch",
+        "serve": {
+            "workers": 1,
+            "models": {
+                "gpt-image-1": "sketch",
+                "dall-e-*": "sketch",
+                "plain-1": "plain",
+            },
+        },
+    }
+    folder = tmp_path_factory.mktemp("programs")
+    with running_probe(folder, config, IMAGEN_SERVE_KEYS=f"writer:{KEY}") as running:
+        yield running

@@ -2,12 +2,14 @@
 
 import base64
 import json
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.integration.serve.conftest import KEY, OTHER, Serve
-from tests.integration.serve.running import GENERATIONS, Running
+from tests.integration.serve.running import GENERATIONS, Running, until
 
 from imagen.cli.app import main
 
@@ -20,17 +22,38 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, bearer("nonsense"), bearer(f"{KEY}x")], ids=["no", "wrong", "long"]
+    "headers",
+    [
+        {},
+        bearer("nonsense"),
+        bearer(f"{KEY}x"),
+        {"api-key": "nonsense"},
+        {"api-key": f"{KEY}x", **bearer(KEY)},
+        {"x-api-key": KEY},
+        {"Cookie": f"imagen_session={KEY}"},
+        {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "localhost"},
+    ],
+    ids=["no", "wrong", "long", "azure", "both", "other", "cookie", "forwarded"],
 )
 def test_requests_without_a_valid_key_are_rejected(
     guarded: Running, headers: dict[str, str]
 ) -> None:
-    for path in ("/v1/models", "/metrics", "/schema/openapi.json", "/nowhere"):
-        assert guarded.http.get(path, headers=headers).status_code == 401
-    answer = guarded.http.post(GENERATIONS, json=ASKED, headers=headers)
+    for path in (
+        *("/v1/models", "/metrics", "/schema/openapi.json", "/nowhere"),
+        *("/openai/v1/models", "/openai/deployments/mock/images/generations"),
+        *("/v1/images/edits/json", "/health/../v1/models", "//v1/models"),
+    ):
+        for method in ("GET", "HEAD", "OPTIONS"):
+            answer = guarded.http.request(method, path, headers=headers)
+            assert answer.status_code == 401
+    for path in (
+        *(GENERATIONS, "/v1/images/edits", "/v1/images/variations"),
+        *("/openai/v1/images/generations", "/openai/deployments/x/images/edits"),
+    ):
+        answer = guarded.http.post(path, json=ASKED, headers=headers)
 
-    assert answer.status_code == 401
-    assert answer.json()["error"]["code"] == "invalid_api_key"
+        assert answer.status_code == 401
+        assert answer.json()["error"]["code"] == "invalid_api_key"
     assert guarded.http.get("/health", headers=headers).status_code == 200
 
 
@@ -112,6 +135,27 @@ def test_a_page_of_another_site_cannot_generate(
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "cross_origin"
     assert server.stored == before
+
+
+def test_a_page_of_another_site_cannot_use_the_key_of_a_browser(
+    guarded: Running,
+) -> None:
+    """Only a key that no browser sends by itself skips the checks."""
+    basic = base64.b64encode(f"anybody:{KEY}".encode()).decode()
+    before = guarded.stored
+    with guarded.client() as client:
+        client.post(SESSION, json={"key": KEY})
+        session = {"Cookie": "; ".join(f"{k}={v}" for k, v in client.cookies.items())}
+    for credentials in (session, {"Authorization": f"Basic {basic}"}, {}):
+        for path in (GENERATIONS, "/openai/v1/images/generations"):
+            headers = {"Origin": "https://evil.example", **credentials}
+            answer = guarded.http.post(path, json=ASKED, headers=headers)
+            assert (answer.status_code, guarded.stored) == (403, before)
+        headers = {"Host": "evil.example", **credentials}
+        assert guarded.http.get("/v1/models", headers=headers).status_code == 421
+
+    headers = {"Host": "host.docker.internal:8080", **bearer(KEY)}
+    assert guarded.http.get("/v1/models", headers=headers).status_code == 200
 
 
 def test_a_page_of_another_site_cannot_delete(shop: Running) -> None:
@@ -211,6 +255,46 @@ def test_a_damaged_database_is_a_server_error_not_an_exceeded_budget(
         assert answer.json()["error"]["code"] == "misconfigured"
         assert str(account) not in answer.text
     assert str(account) in running.log.read_text()
+
+
+def test_the_config_sets_origins_proxies_and_connections(serve: Serve) -> None:
+    app = "https://app.example.org"
+    running = serve(
+        {
+            "serve": {
+                "workers": 1,
+                "connections": 3,
+                "hosts": ["images.example.org"],
+                "origins": [app],
+                "trusted_proxies": ["127.0.0.1"],
+            }
+        }
+    )
+    forwarded = {
+        "X-Forwarded-Host": "images.example.org",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-For": "203.0.113.7",
+    }
+    answer = running.http.post(
+        GENERATIONS,
+        json={**ASKED, "response_format": "url"},
+        headers={"Origin": app, **forwarded},
+    )
+
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == app
+    [image] = answer.json()["data"]
+    assert image["url"].startswith("https://images.example.org/v1/files/")
+    for headers, secure in ((forwarded, True), ({}, False)):
+        left = running.http.delete(SESSION, headers=headers)
+        assert ("secure" in left.headers["set-cookie"].lower()) is secure
+    until(lambda: f" 203.0.113.7 - POST {GENERATIONS} 200 " in running.log.read_text())
+    with ExitStack() as opened:
+        sockets = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+            for _ in range(4)
+        ]
+        assert sockets[-1].recv(99).startswith(b"HTTP/1.1 503 ")
 
 
 # Sessions of the gallery

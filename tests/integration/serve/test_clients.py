@@ -84,6 +84,22 @@ def test_openais_client_edits(client: openai.OpenAI) -> None:
         client.images.edit(image=[content, content], prompt="a dog", model="mock")
 
 
+def test_openais_client_for_azure_generates_and_edits(guarded: Running) -> None:
+    with openai.AzureOpenAI(
+        azure_endpoint=guarded.url,
+        api_key=KEY,
+        api_version="2025-04-01-preview",
+        max_retries=0,
+    ) as client:
+        made = client.images.generate(model="small", prompt="a cat")
+        assert made.data
+        content = base64.b64decode(made.data[0].b64_json or "")
+        with pytest.raises(openai.BadRequestError, match="no reference images"):
+            client.images.edit(image=content, prompt="a dog", model="small")
+
+    assert Image.open(io.BytesIO(content)).size == (64, 64)
+
+
 def test_openais_client_does_not_retry_what_may_have_cost_money(
     server: Running,
 ) -> None:

@@ -51,7 +51,7 @@ def test_every_response_matches_the_openapi_description(
     )
 
     assert done.returncode == 0, done.stdout + running.log.read_text()[-3000:]
-    assert "Tested: 9" in done.stdout
+    assert "Tested: 11" in done.stdout
     assert "internal error" not in running.log.read_text()
 
 

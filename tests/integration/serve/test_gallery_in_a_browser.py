@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import pytest
-from tests.integration.serve.conftest import KEY
+from tests.integration.serve.conftest import KEY, Serve
 from tests.integration.serve.running import GENERATIONS, PATIENCE, Running, until
 
 from imagen.adapters.database.connection import Database
@@ -112,6 +112,29 @@ def test_images_are_shown_the_newest_first(page: "Page", shop: Running) -> None:
     names = [each.get_attribute("alt") for each in page.locator(".tile img").all()]
     assert names == ["a hen", "an owl", "a fox"]
     see(page.get_by_text("3 images")).to_be_visible()
+
+
+def test_the_gallery_works_under_the_path_of_the_servers_url(
+    page: "Page", serve: Serve
+) -> None:
+    config = {
+        "backends": {"mock": {"adapter": "mock", "size": "64x64"}},
+        "serve": {"url": "https://example.org/pictures", "workers": 1},
+    }
+    shop = serve(config)
+    asked: list[str] = []
+    page.on("request", lambda each: asked.append(each.url))
+
+    visit(page, shop, "pictures#/make")  # redirected to the address with a slash
+    page.get_by_label("Prompt", exact=True).fill("a fox")
+    page.get_by_role("button", name="Generate").click()
+    see(page.locator("img[alt='a fox']")).to_be_visible()
+    visit(page, shop, "pictures/")
+    see(page.locator(".tile.there")).to_have_count(1)
+
+    assert [each for each in asked if f"{shop.url}/pictures" not in each] == []
+    [image] = shop.ask(response_format="url").json()["data"]
+    assert image["url"].startswith("https://example.org/pictures/v1/files/")
 
 
 def test_an_empty_gallery_links_to_the_form(page: "Page", shop: Running) -> None:

@@ -4,14 +4,17 @@ import base64
 import io
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
-from tests.integration.serve.running import GENERATIONS, Running
+from tests.integration.serve.running import GENERATIONS, PATIENCE, Running
 
+from imagen.adapters.database.connection import FILE
 from imagen.formats.container import rgb_png
 
 EDITS = "/v1/images/edits"
@@ -49,9 +52,9 @@ def test_an_image_is_stored_with_its_sidecar(
     [
         (b"", "The request has no body."),
         (b'{"odd":' + b"[" * 100_000, "The body is nested too deeply."),
-        (b"[]", "Expected `object`, got `array`"),
-        (b"{}", "Object missing required field `prompt`"),
-        (b"{,", "JSON is malformed: object keys must be strings (byte 1)"),
+        (b"[]", "The body must be an object, not a list."),
+        (b"{}", "`prompt` is missing."),
+        (b"{,", "The body is not valid JSON: object keys must be strings (byte 1)."),
     ],
 )
 def test_an_invalid_body_is_400(client: httpx.Client, body: bytes, said: str) -> None:
@@ -82,6 +85,9 @@ def test_unsupported_fields_are_warnings_in_response_and_sidecar(
     for name in ("user", "quality", "guidance_scale", "style", "sampler"):
         assert any(f"{name} is ignored" in said for said in answer.json()["warnings"])
         assert name in note_of(server, "an-honest-cat")["ignored"]
+    logged = server.log.read_text().splitlines()
+    [line] = [each for each in logged if "sampler is ignored" in each]
+    assert "guidance_scale is ignored" in line
 
 
 def test_extension_fields_are_accepted(client: httpx.Client, server: Running) -> None:
@@ -172,6 +178,29 @@ def test_a_url_returns_the_image_and_cannot_be_forged(
     other = image["url"].replace(image["id"], "0" * 36)
     for url in (later, other, image["url"][:-1], image["url"].partition("?")[0]):
         assert client.get(url).status_code == 404
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("model", ["mock", "paid"])
+def test_an_image_that_no_url_would_find_is_sent_in_the_response(
+    shop: Running, stream: bool, model: str
+) -> None:
+    database = shop.account / FILE
+    refuse = (
+        "CREATE TRIGGER full BEFORE INSERT ON images BEGIN SELECT RAISE(FAIL, ''); END"
+    )
+    with closing(sqlite3.connect(database, timeout=PATIENCE)) as base:
+        base.execute(refuse)
+        try:
+            answer = shop.ask(response_format="url", stream=stream, model=model)
+        finally:
+            base.execute("DROP TRIGGER full")
+
+    assert answer.status_code == 200, answer.text
+    assert '"url"' not in answer.text
+    assert answer.text.count('"b64_json":"iVBOR') == 1
+    assert "sent as b64_json" in answer.text
+    assert '"url":"http' in shop.ask(response_format="url", stream=stream).text
 
 
 def test_models_are_listed(client: httpx.Client) -> None:

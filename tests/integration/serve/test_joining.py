@@ -253,10 +253,8 @@ def test_another_caller_joins_nothing(guarded: Running, ask: Ask) -> None:
     foreign = ask(guarded, asked, **other)
     until(lambda: count(guarded, "running") == 2)
     [job] = jobs(guarded, **mine)
-    cancelled = guarded.http.delete(f"/v1/jobs/{job['id']}", headers=other)
     guarded.open_gate("mine")
 
-    assert cancelled.status_code == 404
     assert "imagen-joined" not in foreign.result().headers
     until(lambda: not jobs(guarded, **mine))
     again = guarded.http.post(GENERATIONS, json=asked, headers=mine)

@@ -148,6 +148,7 @@ def test_a_worker_that_cannot_start_is_503(server: Running) -> None:
         said.append(
             server.http.post("/v1/images/generations", json=asked, headers=keyed)
         )
+        until(lambda: server.http.get("/ready").json()["workers"] != "ok")
     finally:
         first.unlink()
 
@@ -156,6 +157,7 @@ def test_a_worker_that_cannot_start_is_503(server: Running) -> None:
     # Nothing was sent: the key may be used again.
     again = server.http.post("/v1/images/generations", json=asked, headers=keyed)
     assert again.status_code == 200
+    assert server.http.get("/ready").status_code == 200
 
 
 def test_an_error_that_cannot_be_pickled_reaches_the_server(server: Running) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagen.domain.errors import UsageError
-from imagen.server.run import parse_address
+from imagen.server.listener import parse_address
 
 WITHOUT = """
 import sys
@@ -39,6 +39,8 @@ def test_without_the_extra_a_sentence_says_how_to_get_it(
     ("text", "shown", "loopback"),
     [
         (":8080", "127.0.0.1:8080", True),
+        ("8080", "127.0.0.1:8080", True),
+        ("unix:/run/imagen.sock", "unix:/run/imagen.sock", True),
         ("localhost:1", "localhost:1", True),
         ("[::1]:80", "[::1]:80", True),
         ("127.0.0.2:80", "127.0.0.2:80", True),
@@ -53,7 +55,7 @@ def test_reads_an_address(text: str, shown: str, *, loopback: bool) -> None:
     assert (str(address), address.is_loopback) == (shown, loopback)
 
 
-@pytest.mark.parametrize("text", ["8080", "", "host", ":x", ":70000", ":-1", ":٣"])
+@pytest.mark.parametrize("text", ["", "host", "unix:", ":x", ":70000", ":-1", ":٣"])
 def test_says_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError):
         parse_address(text)

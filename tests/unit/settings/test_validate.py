@@ -12,6 +12,7 @@ from imagen.domain.money.price import Rate
 from imagen.domain.size import Size
 from imagen.settings.model import Settings
 from imagen.settings.tree import ConfigProblem
+from imagen.settings.validate import InvalidConfig
 
 Read = Callable[[str], Settings]
 Wrong = Callable[[str], tuple[ConfigProblem, ...]]
@@ -388,3 +389,23 @@ def test_odd_configs_are_read_or_refused(settings_of: Read, text: str) -> None:
         settings_of(text)
     except ImagenError:
         return
+
+
+@pytest.mark.parametrize(
+    ("serve", "says"),
+    [
+        ("trusted_proxies: [proxy.internal]", "not the address of a proxy"),
+        ("trusted_proxies: [10.0.0.0/40]", "not the address of a proxy"),
+        ("trusted_proxies: ['']", "not the address of a proxy"),
+        ("origins: ['*']", "an origin such as https://app.example.org"),
+        ("origins: ['https://app.example.org/x']", "without a path"),
+        ("origins: ['null']", "an origin such as https://app.example.org"),
+    ],
+)
+def test_a_proxy_is_an_address_and_an_origin_has_no_path(
+    settings_of: Read, serve: str, says: str
+) -> None:
+    good = "trusted_proxies: [10.1.2.3, 'fd00::/8', unix], origins: ['tauri://app:1']"
+    assert settings_of(f"serve: {{{good}}}").serve.origins == ("tauri://app:1",)
+    with pytest.raises(InvalidConfig, match=says):
+        settings_of(f"serve: {{{serve}}}")

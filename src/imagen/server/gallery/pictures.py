@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated
 
 import msgspec
-from litestar import Request, Response, delete, get, post
+from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta
@@ -27,6 +27,13 @@ from imagen.server.gallery.library import (
     image_not_found,
 )
 from imagen.server.gallery.recipes import Recipe, build_recipe
+from imagen.server.http.file_response import (
+    AnyRequest,
+    build_file_response,
+    has_current,
+    not_modified,
+)
+from imagen.server.http.roles import ROLE
 from imagen.server.jobs.board import shorten_prompt
 from imagen.server.jobs.service import ServerContext
 
@@ -35,10 +42,7 @@ MAX_IMAGES = 200
 """Images in one response."""
 MAX_SEARCH_LENGTH = 1000
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _CACHE_FOREVER = "private, max-age=31536000, immutable"
-
-AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 
 class ImageSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -163,13 +167,18 @@ async def get_thumbnail(
     if entry.sidecar.mime_type == SVG:
         return await _send_file(entry, request, library)
     etag = f'"small-{entry.sidecar.sha256}"'
-    if request.headers.get("if-none-match") == etag:
-        return Response(b"", status_code=304, headers=_image_headers(etag))
+    if has_current(request, etag):
+        return not_modified(_image_headers(etag))
     thumbnail = await library.thumbnail(entry)
     return Response(thumbnail, media_type="image/webp", headers=_image_headers(etag))
 
 
-@delete(PATH + "/{image_id:str}", include_in_schema=False, status_code=200)
+@delete(
+    PATH + "/{image_id:str}",
+    include_in_schema=False,
+    status_code=200,
+    opt={ROLE: "admin"},
+)
 async def trash_image(
     image_id: FromPath[str],
     library: NamedDependency[ImageLibrary],
@@ -186,7 +195,12 @@ async def trash_image(
     return TrashResult(id=image_id, can_undo=can_undo)
 
 
-@post(PATH + "/{image_id:str}/undo", include_in_schema=False, status_code=200)
+@post(
+    PATH + "/{image_id:str}/undo",
+    include_in_schema=False,
+    status_code=200,
+    opt={ROLE: "admin"},
+)
 async def restore_image(
     image_id: FromPath[str],
     library: NamedDependency[ImageLibrary],
@@ -251,21 +265,18 @@ async def _send_file(
     entry: HistoryEntry, request: AnyRequest, library: ImageLibrary
 ) -> Response[bytes]:
     etag = f'"{entry.sidecar.sha256}"'
-    if request.headers.get("if-none-match") == etag:
-        return Response(b"", status_code=304, headers=_image_headers(etag))
-    content = await library.content(entry)
     headers = _image_headers(etag)
+    if has_current(request, etag):
+        return not_modified(headers)
+    content = await library.content(entry)
     if entry.sidecar.mime_type == SVG:
         # Opened as a page, it could run scripts of the model's author here. Inside an
         # <img> it runs none, and this header changes nothing.
         headers["Content-Disposition"] = "attachment"
-    first, end = _parse_range(request, etag, len(content))
-    if first is None:
-        return Response(content, media_type=entry.sidecar.mime_type, headers=headers)
-    headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
-    return Response(
-        content[first:end],
-        status_code=206,
+    return build_file_response(
+        content,
+        request,
+        etag=etag,
         media_type=entry.sidecar.mime_type,
         headers=headers,
     )
@@ -275,31 +286,5 @@ def _image_headers(etag: str) -> dict[str, str]:
     return {
         "ETag": etag,
         "Cache-Control": _CACHE_FOREVER,
-        "Accept-Ranges": "bytes",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-
-
-def _parse_range(request: AnyRequest, etag: str, size: int) -> tuple[int | None, int]:
-    """Return the first byte and the end of the requested range; None for all.
-
-    Raises:
-        ErrorResponse: the range is outside the file (416).
-    """
-    match = _RANGE.fullmatch(request.headers.get("range", ""))
-    if match is None or not any(match.groups()):
-        return None, size
-    if request.headers.get("if-range", etag) != etag:
-        return None, size
-    if match[1]:
-        first, end = int(match[1]), int(match[2]) + 1 if match[2] else size
-    else:
-        first, end = max(0, size - int(match[2])), size
-    if first >= min(end, size):
-        raise ErrorResponse(
-            416,
-            "The requested range is outside the file.",
-            code="invalid_range",
-            headers={"Content-Range": f"bytes */{size}"},
-        )
-    return first, min(end, size)

@@ -11,8 +11,10 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from imagen.server.errors import ErrorResponse
+from imagen.server.http.access_log import client_address
+from imagen.server.http.roles import ROLE
 from imagen.server.jobs.service import ServerContext
-from imagen.server.keys import ApiKeys
+from imagen.server.keys import ApiKeys, Caller
 
 PATH = "/gallery/api/session"
 SESSION_SECONDS = 30 * 24 * 3600
@@ -55,9 +57,16 @@ def get_session(
     )
 
 
-@post(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
+@post(
+    PATH,
+    include_in_schema=False,
+    status_code=200,
+    sync_to_thread=False,
+    opt={ROLE: "read"},
+)
 def open_session(
     data: JSONBody[Credentials],
+    request: Request[Any, Any, Any],
     keys: NamedDependency[ApiKeys],
     context: NamedDependency[ServerContext],
 ) -> Response[Session]:
@@ -66,21 +75,36 @@ def open_session(
     key = data.key.strip()
     token = keys.create_session(key, expires=expires, secret=context.secret)
     if token is None:
+        address = client_address({**request.scope})
+        context.log(f"failed login from {address}: unknown API key in the gallery")
         raise ErrorResponse(
             401, "Invalid API key for this server.", code="invalid_api_key"
         )
-    session = Session(caller=keys.caller_of(key) or "", locked=False, keys=True)
-    return Response(session, cookies=[_cookie(token, context, max_age=SESSION_SECONDS)])
+    caller = keys.caller_of(key)
+    name = "" if caller is None else caller.name
+    session = Session(caller=name, locked=False, keys=True)
+    cookie = _cookie(token, request, context, max_age=SESSION_SECONDS)
+    return Response(session, cookies=[cookie])
 
 
-@delete(PATH, include_in_schema=False, status_code=200, sync_to_thread=False)
-def close_session(context: NamedDependency[ServerContext]) -> Response[None]:
+@delete(
+    PATH,
+    include_in_schema=False,
+    status_code=200,
+    sync_to_thread=False,
+    opt={ROLE: "read"},
+)
+def close_session(
+    request: Request[Any, Any, Any], context: NamedDependency[ServerContext]
+) -> Response[None]:
     """Delete the session cookie."""
-    return Response(None, cookies=[_cookie("", context, max_age=0)])
+    return Response(None, cookies=[_cookie("", request, context, max_age=0)])
 
 
-def read_session(keys: ApiKeys, context: ServerContext, cookies: bytes) -> str | None:
-    """Return the caller's name for a Cookie header; None without a valid session."""
+def read_session(
+    keys: ApiKeys, context: ServerContext, cookies: bytes
+) -> Caller | None:
+    """Return the caller for a Cookie header; None without a valid session."""
     name, now = _cookie_name(context), int(context.now().timestamp())
     parts = (one.strip().partition("=") for one in cookies.decode("latin-1").split(";"))
     session = next((value for each, _, value in parts if each == name), "")
@@ -93,14 +117,18 @@ def _cookie_name(context: ServerContext) -> str:
     return "imagen_session_" + sha256(context.secret).hexdigest()[:8]
 
 
-def _cookie(token: str, context: ServerContext, *, max_age: int) -> Cookie:
+def _cookie(
+    token: str, request: Request[Any, Any, Any], context: ServerContext, *, max_age: int
+) -> Cookie:
     return Cookie(
         key=_cookie_name(context),
         value=token,
         max_age=max_age,
         httponly=True,
         samesite="strict",
-        secure=(context.settings.serve.url or "").startswith("https:"),
+        # The scheme of the request may be that which a trusted proxy names.
+        secure=context.settings.serve.url.startswith("https:")
+        or request.url.scheme == "https",
         path="/",
     )
 

@@ -2,16 +2,18 @@
 
 import hmac
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlencode
 
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery
 
 from imagen.domain.media import EXTENSIONS
 from imagen.domain.sidecar import Sidecar
-from imagen.server.errors import ErrorResponse
+from imagen.server.errors import ErrorBody, ErrorResponse
+from imagen.server.http.file_response import AnyRequest, build_file_response
 from imagen.server.http.responses import (
     READ_ERROR_RESPONSES,
     Describe,
@@ -25,7 +27,7 @@ URL_LIFETIME = 3600
 
 
 def build_describer(
-    request: Request[Any, Any, Any],
+    request: AnyRequest,
     context: ServerContext,
     response_format: Literal["b64_json", "url"],
 ) -> Describe:
@@ -33,7 +35,9 @@ def build_describer(
     base_url = context.settings.serve.url or str(request.base_url)
     expires = str(int(context.now().timestamp()) + URL_LIFETIME)
 
-    def link(sidecar: Sidecar) -> str:
+    def link(sidecar: Sidecar) -> str | None:
+        if not context.has_file(sidecar):
+            return None
         name = f"{sidecar.id}.{EXTENSIONS[sidecar.mime_type]}"
         signature = _signature(context.secret, name, expires)
         query = urlencode({"expires": expires, "signature": signature})
@@ -44,12 +48,18 @@ def build_describer(
 
 @get(
     PATH + "{name:str}",
-    responses=READ_ERROR_RESPONSES,
+    responses={
+        **READ_ERROR_RESPONSES,
+        206: ResponseSpec(bytes, description="The byte range of the Range header."),
+        304: ResponseSpec(None, description="The ETag is that of If-None-Match."),
+        416: ResponseSpec(ErrorBody, description="The range is outside the file."),
+    },
     tags=["images"],
     media_type="image/*",
 )
 async def get_file(
     name: FromPath[str],
+    request: AnyRequest,
     context: NamedDependency[ServerContext],
     expires: FromQuery[str] = "",
     signature: FromQuery[str] = "",
@@ -66,9 +76,12 @@ async def get_file(
     images = await context.in_thread(lambda: context.find_images([image_id]))
     if not images:
         raise _file_not_found()
-    return Response(
-        images[0].content,
-        media_type=images[0].sidecar.mime_type,
+    [image] = images
+    return build_file_response(
+        image.content,
+        request,
+        etag=f'"{image.sidecar.sha256}"',
+        media_type=image.sidecar.mime_type,
         headers={
             "Cache-Control": f"private, max-age={URL_LIFETIME}",
             "Content-Security-Policy": "default-src 'none'; sandbox",

@@ -1,6 +1,6 @@
 """The routes of the OpenAI images API: generations and edits."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Container, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -32,14 +32,23 @@ from imagen.server.errors import (
 )
 from imagen.server.http.delivery import watch_connection
 from imagen.server.http.files import build_describer
+from imagen.server.http.inline_images import (
+    ImageSource,
+    ImageSources,
+    decode_image,
+    list_sources,
+)
+from imagen.server.http.paths import EDITS, JSON_EDITS, find_deployment
 from imagen.server.http.request_mapping import (
     build_work_item,
     check_limits,
     check_unknown_fields,
+    normalize_fields,
     parse_model,
 )
 from imagen.server.http.responses import ERROR_RESPONSES, build_images_body
 from imagen.server.http.schemas import (
+    MAX_PROMPT_LENGTH,
     BackendParameter,
     GenerationFields,
     ImageFields,
@@ -96,9 +105,35 @@ class EditFields(ImageFields, frozen=True, kw_only=True):
     ] = None
 
 
+class JsonEditFields(ImageFields, frozen=True, kw_only=True):
+    """The JSON body of `POST /v1/images/edits`: images are data URLs."""
+
+    input_fidelity: BackendParameter = None
+    images: ImageSources = None
+    image: ImageSources = None
+    image_url: ImageSources = None
+    mask: ImageSource | None = None
+
+
+class VariationFields(EditFields, frozen=True, kw_only=True):
+    """The form of `POST /v1/images/variations`."""
+
+    prompt: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAX_PROMPT_LENGTH,
+            description="Extension: what the variation shows.",
+        ),
+    ] = "A variation of this image"
+
+
 _JSON_FIELDS = frozenset(GenerationFields.__struct_encode_fields__)
+_JSON_EDIT_FIELDS = frozenset(JsonEditFields.__struct_encode_fields__)
 _FORM_FIELDS = frozenset([*EditFields.__struct_encode_fields__, IMAGE_ALIAS])
 
+INLINE_IMAGES = "inline_images"
+"""Handler option of routes whose bodies contain images, up to `serve.body` bytes."""
 RESPONSES: dict[int, ResponseSpec] = {
     200: ResponseSpec(
         ImagesBody, description="The images; with `stream`, server-sent events."
@@ -116,14 +151,12 @@ async def generate_images(
     detach: DetachHeader = None,
 ) -> Response[Any]:
     """Generate images from a prompt."""
-    # Litestar ignores unknown fields while decoding; the raw body has their names.
-    sent = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
     return await _respond(
         data,
         request,
         dispatcher,
         kind="image_generation",
-        unknown=[name for name in sent if name not in _JSON_FIELDS],
+        unknown=await _list_unknown(request, _JSON_FIELDS),
         key=idempotency_key,
         detach=detach,
     )
@@ -167,11 +200,12 @@ class FormRequest(AnyRequest):
 
 
 @post(
-    "/v1/images/edits",
+    EDITS,
     status_code=200,
     responses=RESPONSES,
     tags=["images"],
     request_class=FormRequest,
+    opt={INLINE_IMAGES: True},
 )
 async def edit_images(
     data: MultipartBody[EditFields],
@@ -181,13 +215,52 @@ async def edit_images(
     detach: DetachHeader = None,
 ) -> Response[Any]:
     """Edit images, or generate an image from them; a mask limits the changed area."""
+    return await _respond_to_form(
+        data, request, dispatcher, kind="image_edit", key=idempotency_key, detach=detach
+    )
+
+
+@post(
+    "/v1/images/variations",
+    status_code=200,
+    responses=RESPONSES,
+    tags=["images"],
+    request_class=FormRequest,
+    opt={INLINE_IMAGES: True},
+)
+async def vary_image(
+    data: MultipartBody[VariationFields],
+    request: AnyRequest,
+    dispatcher: NamedDependency[RequestDispatcher],
+    idempotency_key: KeyHeader = None,
+    detach: DetachHeader = None,
+) -> Response[Any]:
+    """Generate variations of an image: an edit with a prompt of its own."""
+    return await _respond_to_form(
+        data,
+        request,
+        dispatcher,
+        kind="image_variation",
+        key=idempotency_key,
+        detach=detach,
+    )
+
+
+async def _respond_to_form(
+    data: EditFields,
+    request: AnyRequest,
+    dispatcher: RequestDispatcher,
+    *,
+    kind: str,
+    key: str | None,
+    detach: Literal["true", "false"] | None,
+) -> Response[Any]:
     form = await request.form()
     aliased = [
         each for each in form.getall(IMAGE_ALIAS, []) if isinstance(each, UploadFile)
     ]
     uploads = [*(data.image or ()), *aliased]
-    if not 1 <= len(uploads) <= MAX_EDIT_IMAGES:
-        raise invalid_value("image", f"Send 1 to {MAX_EDIT_IMAGES} files as `image`.")
+    _check_image_count(uploads)
     context = dispatcher.context
     images = [await _read_reference(each, "image", context) for each in uploads]
     mask = None
@@ -198,13 +271,53 @@ async def edit_images(
         msgspec.structs.replace(data, image=None, mask=None),
         request,
         dispatcher,
-        kind="image_edit",
+        kind=kind,
         unknown=[name for name in form if name not in _FORM_FIELDS],
         images=tuple(images),
         mask=mask,
+        key=key,
+        detach=detach,
+    )
+
+
+@post(JSON_EDITS, status_code=200, include_in_schema=False, opt={INLINE_IMAGES: True})
+async def edit_json_images(
+    data: JSONBody[JsonEditFields],
+    request: AnyRequest,
+    dispatcher: NamedDependency[RequestDispatcher],
+    idempotency_key: KeyHeader = None,
+    detach: DetachHeader = None,
+) -> Response[Any]:
+    """Edit images that the JSON body contains as data URLs."""
+    sources = list_sources(data.images, data.image, data.image_url)
+    _check_image_count(sources)
+    context = dispatcher.context
+    images = [await _decode_reference(each, "image", context) for each in sources]
+    mask = data.mask and await _decode_reference(data.mask, "mask", context)
+    return await _respond(
+        msgspec.structs.replace(
+            data, images=None, image=None, image_url=None, mask=None
+        ),
+        request,
+        dispatcher,
+        kind="image_edit",
+        unknown=await _list_unknown(request, _JSON_EDIT_FIELDS),
+        images=tuple(images),
+        mask=mask or None,
         key=idempotency_key,
         detach=detach,
     )
+
+
+async def _list_unknown(request: AnyRequest, known: Container[str]) -> list[str]:
+    # Litestar ignores unknown fields while decoding; the raw body has their names.
+    sent = msgspec.json.decode(await request.body(), type=dict[str, msgspec.Raw])
+    return [name for name in sent if name not in known]
+
+
+def _check_image_count(images: Sequence[object]) -> None:
+    if not 1 <= len(images) <= MAX_EDIT_IMAGES:
+        raise invalid_value("image", f"Send 1 to {MAX_EDIT_IMAGES} images as `image`.")
 
 
 async def _respond(
@@ -220,6 +333,7 @@ async def _respond(
     detach: Literal["true", "false"] | None,
 ) -> Response[Any]:
     context = dispatcher.context
+    fields = normalize_fields(fields, deployment=find_deployment(request.scope))
     check_unknown_fields(unknown)
     check_limits(fields, context.settings.serve)
     backend, _ = parse_model(context.settings, fields.model)
@@ -269,10 +383,13 @@ async def _respond(
     result = await job.follow(connection)
     replayed = result.replayed and key is not None
     return Response(
-        build_images_body(result, describe),
+        await context.in_thread(lambda: build_images_body(result, describe)),
         media_type="application/json",
         headers={REPLAYED: "true"} if replayed else {},
     )
+
+
+_LATER_FIELDS = {"aspect_ratio", "width", "height", "steps", "cfg_scale"}
 
 
 def fingerprint(
@@ -282,11 +399,13 @@ def fingerprint(
     mask: ReferenceImage | None,
 ) -> str:
     """Return a hash that is equal for equal requests."""
-    values = {name: getattr(fields, name) for name in ImageFields.__struct_fields__}
     # A field that was added later is part of the hash only if it is given, so that
     # keys of requests from before still match.
-    if values["aspect_ratio"] is None:
-        del values["aspect_ratio"]
+    values = {
+        name: value
+        for name in ImageFields.__struct_fields__
+        if (value := getattr(fields, name)) is not None or name not in _LATER_FIELDS
+    }
     files = [file.sha256 for file in (*images, mask) if file is not None]
     content = msgspec.json.encode(
         [kind, values, files, mask is not None], order="sorted"
@@ -315,6 +434,19 @@ async def _read_reference(
     upload: UploadFile, param: str, context: ServerContext
 ) -> ReferenceImage:
     content, name = await upload.read(), upload.filename or param
+    return await _build_reference(content, name, param, context)
+
+
+async def _decode_reference(
+    source: ImageSource, param: str, context: ServerContext
+) -> ReferenceImage:
+    content = await context.in_thread(lambda: decode_image(source, param=param))
+    return await _build_reference(content, param, param, context)
+
+
+async def _build_reference(
+    content: bytes, name: str, param: str, context: ServerContext
+) -> ReferenceImage:
     try:
         # In a thread: hashing and checking a large image would block other requests.
         return await context.in_thread(lambda: build_reference(content, name=name))

@@ -2,20 +2,27 @@
 
 A page of another site must not reach this server through a visitor's browser: not
 through a host name of its own (DNS rebinding; `Host` is checked), and not with the
-visitor's credentials (CSRF; `Origin` is checked).
+visitor's credentials (CSRF; `Origin` is checked). A request with a valid key in a
+header that no browser sends by itself comes from a program, and skips both checks.
 """
 
 import asyncio
-import socket
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from imagen.server.errors import ErrorResponse, client_disconnected, shutdown_error
-from imagen.server.keys import ApiKeys
+from imagen.server.http.access_log import AccessEntry, client_address
+from imagen.server.http.forwarded import TrustedProxies
+from imagen.server.http.origins import (
+    SAFE_METHODS,
+    Headers,
+    Origins,
+    is_preflight,
+)
+from imagen.server.http.paths import map_to_route
+from imagen.server.keys import ApiKeys, Caller, Role
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -25,9 +32,7 @@ AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_TIMEOUT = 30.0
 """Maximum pause between two parts of a request body, in seconds."""
-# Methods that change nothing, so that a page of another site may send them.
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
+_NO_CONTENT = 204
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -39,12 +44,18 @@ _SECURITY_HEADERS = (
 class AccessMiddleware:
     """ASGI middleware that checks access before it calls the application.
 
+    The application finds the caller's name in `scope["user"]`, the role in
+    `scope["auth"]`, and the id of the request in `scope["state"]["request_id"]`.
+
     Args:
         keys: The accepted API keys; without keys every request is accepted.
-        hosts: Accepted host names besides those of this machine.
+        origins: The names of this server, and the sites that may use it.
+        proxies: The proxies whose X-Forwarded headers are believed.
+        base_path: The path of the server's URL, without a slash at the end.
         anonymous: The caller's name where no key is needed.
         open_paths: Prefixes of paths that need no key, besides the root.
-        session_of: Returns the caller's name for a Cookie header, or None.
+        session_of: Returns the caller for a Cookie header, or None.
+        log: Writes a line to the log.
     """
 
     def __init__(
@@ -52,94 +63,123 @@ class AccessMiddleware:
         app: AsgiApp,
         *,
         keys: ApiKeys,
-        hosts: Sequence[str] = (),
+        origins: Origins | None = None,
+        proxies: TrustedProxies | None = None,
+        base_path: str = "",
         anonymous: str = "",
         open_paths: tuple[str, ...] = (),
-        session_of: Callable[[bytes], str | None] = lambda _: None,
+        session_of: Callable[[bytes], Caller | None] = lambda _: None,
+        log: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._app = app
         self._keys = keys
-        name = socket.gethostname()
-        local = ("localhost", name, f"{name}.local")
-        self._hosts = {host.lower() for host in (*hosts, *local)}
+        self._origins = origins or Origins()
+        self._proxies = proxies or TrustedProxies()
+        self._base_path = base_path
+        # Without keys every caller may do everything.
         self._anonymous = anonymous
         self._open_paths = open_paths
         self._session_of = session_of
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request to the application, or respond with an error."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        # A copy: uvicorn reads its own to decide whether to send a body.
+        scope = {**scope, "state": {**scope.get("state", {})}}
+        entry = AccessEntry(scope)
+        scope["state"]["request_id"] = entry.id
+        respond = self._complete(scope, entry, send)
         try:
-            self._check(scope)
+            await self._handle(scope, receive, respond, entry)
+        finally:
+            entry.write(scope, self._log)
+
+    async def _handle(
+        self, scope: Scope, receive: Receive, send: Send, entry: AccessEntry
+    ) -> None:
+        try:
+            _check_one_host(scope)
+            self._proxies.apply(scope)
+            if (location := map_to_route(scope, self._base_path)) is not None:
+                await _send(send, 308, {"Location": location})
+                return
+            headers: Headers = dict(scope["headers"])
+            if is_preflight(scope.get("method", ""), headers):
+                await _send(send, _NO_CONTENT, self._origins.answer_preflight(headers))
+                return
+            self._check(scope, headers)
         except ErrorResponse as failure:
             await send_error(failure, scope, send)
             return
-        started = False
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal started
-            started = True
-            if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ())]
-                names = {name for name, _ in headers}
-                headers += [each for each in _SECURITY_HEADERS if each[0] not in names]
-                message = {**message, "headers": headers}
-            await send(message)
-
         try:
-            await self._app(scope, _with_body_timeout(receive), send_with_headers)
+            await self._app(scope, _with_body_timeout(receive), send)
         except asyncio.CancelledError:
             # uvicorn cancels handlers that are not done when the shutdown time is over.
-            if started:
+            if entry.started:
                 raise
             await send_error(shutdown_error(), scope, send)
 
-    def _check(self, scope: Scope) -> None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+    def _complete(self, scope: Scope, entry: AccessEntry, send: Send) -> Send:
+        """Return a `send` that adds the headers of all responses.
+
+        For HEAD it leaves out the body.
+        """
+        has_body = scope.get("method") != "HEAD"
+        cors = self._origins.cors_headers(dict(scope["headers"]))
+        always = (*_SECURITY_HEADERS, *cors, (b"x-request-id", entry.id.encode()))
+
+        async def send_completed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                entry.started, entry.status = True, message["status"]
+                headers = [*message.get("headers", ())]
+                names = {name for name, _ in headers}
+                headers += [each for each in always if each[0] not in names]
+                message = {**message, "headers": headers}
+            elif message["type"] == "http.response.body" and not has_body:
+                message = {**message, "body": b""}
+            await send(message)
+
+        return send_completed
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
         host = headers.get(b"host", b"").decode("latin-1").lower()
-        if not self._is_known_host(host):
-            raise ErrorResponse(
-                421,
-                f"Unknown Host header {host[:80]!r}. Add it to `serve.hosts` in the "
-                "server's config.",
-                code="unknown_host",
-            )
-        origin = headers.get(b"origin")
-        if scope.get("method") not in SAFE_METHODS and not _same_site(
-            origin, host, headers
-        ):
-            raise ErrorResponse(
-                403,
-                "Requests from pages of another site are not allowed.",
-                code="cross_origin",
-            )
-        scope["user"] = self._caller(scope["path"], headers)
+        key = _read_program_key(headers)
+        caller = self._keys.caller_of(key)
+        if caller is None:
+            self._origins.check_host(host)
+            if scope.get("method") not in SAFE_METHODS:
+                self._origins.check_origin(host, headers)
+            caller = self._find_browser(headers)
+        if caller is None:
+            caller = self._admit_anonymous(scope, key)
+        scope["user"], scope["auth"] = caller.name, caller.role
 
-    def _is_known_host(self, host: str) -> bool:
-        # Without the port, and an IPv6 address without its brackets.
-        bracketed, plain = host[1:].partition("]")[0], host.partition(":")[0]
-        name = bracketed if host.startswith("[") else plain
-        if name in self._hosts or name.endswith(".localhost"):
-            return True
-        try:
-            ip_address(name)
-        except ValueError:
-            return False
-        # DNS rebinding needs a name that an attacker controls; an IP address is safe.
-        return True
-
-    def _caller(self, path: str, headers: Mapping[bytes, bytes]) -> str:
-        if not self._keys:
-            return self._anonymous
-        caller = self._keys.caller_of(_extract_key(headers.get(b"authorization", b"")))
+    def _find_browser(self, headers: Headers) -> Caller | None:
+        """Return the caller of credentials that a browser sends by itself."""
+        caller = self._keys.caller_of(_read_password(headers))
         if caller is None and (cookies := headers.get(b"cookie")):
             caller = self._session_of(cookies)
-        if caller is not None:
-            return caller
-        if path == "/" or path.startswith(self._open_paths):
-            return self._anonymous
+        return caller
+
+    def _admit_anonymous(self, scope: Scope, key: str) -> Caller:
+        """Return the caller of a request without a valid key.
+
+        Raises:
+            ErrorResponse: the path needs a key (401).
+        """
+        path: str = scope["path"]
+        is_open = path == "/" or path.startswith(self._open_paths)
+        if is_open or not self._keys:
+            role: Role = "read" if self._keys else "admin"
+            return Caller(name=self._anonymous, role=role)
+        if key or b"authorization" in dict(scope["headers"]):
+            self._log(
+                f"failed login from {client_address(scope)}: unknown API key for "
+                f"{scope.get('method')} {path[:200]}"
+            )
         # With `Basic` the browser itself asks for the key, for example at /metrics. The
         # gallery has a dialog of its own.
         api = path.startswith(("/v1/", "/gallery/"))
@@ -156,17 +196,27 @@ async def send_error(failure: ErrorResponse, scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    body = b"" if scope.get("method") == "HEAD" else failure.body
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *_SECURITY_HEADERS,
-        *((k.encode(), v.encode()) for k, v in failure.headers.items()),
-    ]
-    await send(
-        {"type": "http.response.start", "status": failure.status, "headers": headers}
-    )
+    headers = {"Content-Type": "application/json", **failure.headers}
+    await _send(send, failure.status, headers, failure.body)
+
+
+async def _send(
+    send: Send, status: int, headers: dict[str, str], body: bytes = b""
+) -> None:
+    encoded = [(k.lower().encode(), v.encode("latin-1")) for k, v in headers.items()]
+    if status != _NO_CONTENT:
+        encoded.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})
+
+
+def _check_one_host(scope: Scope) -> None:
+    # A proxy may have checked another one than this server does.
+    count = sum(name == b"host" for name, _ in scope["headers"])
+    if count > 1:
+        raise ErrorResponse(
+            400, f"The request has {count} Host headers.", code="invalid_request"
+        )
 
 
 def _with_body_timeout(receive: Receive) -> Receive:
@@ -195,19 +245,23 @@ def _with_body_timeout(receive: Receive) -> Receive:
     return receive_in_time
 
 
-def _same_site(origin: bytes | None, host: str, headers: Mapping[bytes, bytes]) -> bool:
-    # Without `Origin` the client is a program, or a browser that sends Sec-Fetch-Site.
-    if origin is None:
-        return headers.get(b"sec-fetch-site", b"none") in {b"none", b"same-origin"}
-    return urlsplit(origin.decode("latin-1").lower()).netloc == host
+def _read_program_key(headers: Headers) -> str:
+    """Return the key of a header that browsers never send by themselves; else ""."""
+    azure = headers.get(b"api-key", b"").decode("latin-1").strip()
+    kind, credentials = _split_authorization(headers)
+    return azure or (credentials if kind == "bearer" else "")
 
 
-def _extract_key(authorization: bytes) -> str:
-    """Return the key of `Bearer KEY`, or the password of `Basic`; else ""."""
-    kind, _, credentials = authorization.decode("latin-1").strip().partition(" ")
-    if kind.lower() == "bearer":
-        return credentials.strip()
+def _read_password(headers: Headers) -> str:
+    """Return the password of `Authorization: Basic`; else ""."""
+    kind, credentials = _split_authorization(headers)
     with suppress(ValueError):
-        if kind.lower() == "basic":
+        if kind == "basic":
             return b64decode(credentials, validate=True).decode().partition(":")[2]
     return ""
+
+
+def _split_authorization(headers: Headers) -> tuple[str, str]:
+    text = headers.get(b"authorization", b"").decode("latin-1").strip()
+    kind, _, credentials = text.partition(" ")
+    return kind.lower(), credentials.strip()

@@ -1,6 +1,6 @@
 """The routes that list backends as OpenAI models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -8,11 +8,13 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.server.errors import ErrorResponse, to_error_response
+from imagen.server.http.request_mapping import find_target
 from imagen.server.http.responses import READ_ERROR_RESPONSES
 from imagen.server.jobs.service import ServerContext
-from imagen.settings.model import BackendSettings
+from imagen.settings.model import BackendSettings, Settings
 
 
 class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,9 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
 async def list_models(context: NamedDependency[ServerContext]) -> ModelList:
     """List the values of `model`."""
     models = await context.in_thread(lambda: build_model_list(context))
-    return ModelList(data=models)
+    names = [name for name in context.settings.serve.models if "*" not in name]
+    aliases = (_find_model(name, models, context.settings) for name in names)
+    return ModelList(data=(*models, *filter(None, aliases)))
 
 
 @get("/v1/models/{model:path}", responses=READ_ERROR_RESPONSES, tags=["models"])
@@ -82,10 +86,27 @@ async def get_model(
     """Describe one model."""
     name = model.removeprefix("/")
     models = await context.in_thread(lambda: build_model_list(context))
-    for found in models:
-        if found.id == name:
-            return found
-    raise ErrorResponse(404, f"Unknown model {name[:80]!r}.", code="model_not_found")
+    found = _find_model(name, models, context.settings)
+    if found is None:
+        raise ErrorResponse(
+            404, f"Unknown model {name[:80]!r}.", code="model_not_found"
+        )
+    return found
+
+
+def _find_model(
+    name: str, models: Iterable[ModelData], settings: Settings
+) -> ModelData | None:
+    """Return the model of a name or alias; None if it is unknown."""
+    target = find_target(settings, name)
+    known = {model.id: model for model in models}
+    found = known.get(name) or known.get(target or "")
+    if found is None and target is not None and target != name:
+        # A model that the backend does not list, because it takes any name.
+        found = known.get(target.partition("/")[0])
+    if found is None or found.id == name:
+        return found
+    return msgspec.structs.replace(found, id=name, default=False)
 
 
 def build_model_list(context: ServerContext) -> tuple[ModelData, ...]:
@@ -106,13 +127,29 @@ def _models_of(backend: BackendSettings, context: ServerContext) -> Iterator[Mod
         owned_by=backend.instance.adapter,
         default=name == context.settings.default_backend,
     )
+    known = context.workers.known
     try:
-        found = context.runtime.get_backend(name).capabilities()
+        stated = context.runtime.get_backend(name).capabilities()
     except ImagenError as error:
         reason = to_error_response(error).details.message
         yield msgspec.structs.replace(model, trouble=reason)
         return
-    capabilities = ModelCapabilities(
+    found = known.get((name, ""), stated)
+    priced = backend.instance.price is not None
+    usual = _describe(found, priced=priced)
+    yield msgspec.structs.replace(model, capabilities=usual)
+    for each in found.models or ():
+        own = known.get((name, each))
+        yield msgspec.structs.replace(
+            model,
+            id=f"{name}/{each}",
+            default=False,
+            capabilities=usual if own is None else _describe(own, priced=priced),
+        )
+
+
+def _describe(found: Capabilities, *, priced: bool) -> ModelCapabilities:
+    return ModelCapabilities(
         sizes=tuple(map(str, found.sizes.choices)),
         multiple=found.sizes.multiple,
         smallest=found.sizes.smallest,
@@ -123,9 +160,5 @@ def _models_of(backend: BackendSettings, context: ServerContext) -> Iterator[Mod
         edits=found.references,
         mask=found.mask,
         parameters=None if found.parameters is None else tuple(found.parameters),
-        may_cost=found.may_cost or backend.instance.price is not None,
+        may_cost=found.may_cost or priced,
     )
-    model = msgspec.structs.replace(model, capabilities=capabilities)
-    yield model
-    for each in found.models or ():
-        yield msgspec.structs.replace(model, id=f"{name}/{each}", default=False)

@@ -7,11 +7,12 @@ from litestar import Request
 from litestar.datastructures import UploadFile
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from imagen.server.http.images import EditFields
+from imagen.server.http.images import EditFields, JsonEditFields, VariationFields
+from imagen.server.http.paths import EDITS
 from imagen.server.http.schemas import GenerationFields
 from imagen.settings.model import ServeSettings
 
-_STREAMING_PATHS = ("/v1/images/generations", "/v1/images/edits")
+_STREAMING_PATHS = ("/v1/images/generations", EDITS, "/v1/images/variations")
 """Paths that respond with server-sent events when `stream` is true."""
 _SCHEMA_REF = "#/components/schemas/{name}"
 
@@ -29,23 +30,29 @@ class StructSchemaPlugin(JsonRenderPlugin):
         """Return the description with msgspec's schemas of the request bodies."""
         # msgspec validates the bodies, so its own schemas have every limit.
         _, bodies = msgspec.json.schema_components(
-            [GenerationFields, EditFields],
+            [GenerationFields, EditFields, JsonEditFields, VariationFields],
             schema_hook=_file_schema,
             ref_template=_SCHEMA_REF,
         )
         for body in bodies.values():
             fields = body["properties"]
+            if "prompt" not in fields:
+                continue
             fields["prompt"]["maxLength"] = self._limits.prompt
             fields["negative_prompt"]["anyOf"][0]["maxLength"] = self._limits.prompt
             fields["n"]["anyOf"][0]["maximum"] = self._limits.count
-        form = bodies["EditFields"]
-        form["required"] = ["prompt", "image"]
-        form["properties"] = {
-            name: _without_null(field) for name, field in form["properties"].items()
-        }
+        for name in ("EditFields", "VariationFields"):
+            form = bodies[name]
+            form["required"] = [*form.get("required", ()), "image"]
+            form["properties"] = {
+                name: _without_null(field) for name, field in form["properties"].items()
+            }
         for path in _STREAMING_PATHS:
             response = openapi_schema["paths"][path]["post"]["responses"]["200"]
             response["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+        edits = openapi_schema["paths"][EDITS]["post"]["requestBody"]["content"]
+        reference = _SCHEMA_REF.format(name=JsonEditFields.__name__)
+        edits["application/json"] = {"schema": {"$ref": reference}}
         schemas = {**openapi_schema["components"]["schemas"], **bodies}
         components = {**openapi_schema["components"], "schemas": schemas}
         return super().render(request, {**openapi_schema, "components": components})

@@ -1,13 +1,18 @@
 """Routes for operators: health and metrics."""
 
+from typing import Literal
+
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from imagen.server.http.responses import READ_ERROR_RESPONSES
+from imagen.server.http.roles import ROLE
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
+from imagen.server.readiness import OK, check_readiness
 from imagen.version import __version__
 
 
@@ -26,12 +31,42 @@ def health() -> Health:
     return Health()
 
 
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the server can generate images; `ok` or the problem of each part."""
+
+    status: Literal["ok", "not ready"]
+    account: str
+    disk: str
+    workers: str
+    backends: str
+
+
+@get(
+    "/ready",
+    responses={
+        **READ_ERROR_RESPONSES,
+        503: ResponseSpec(Readiness, description="A part has a problem."),
+    },
+    tags=["operations"],
+)
+async def ready(context: NamedDependency[ServerContext]) -> Response[Readiness]:
+    """Return whether images can be generated now; needs no key."""
+    checks = await context.in_thread(lambda: check_readiness(context))
+    is_ready = all(each == OK for each in checks.values())
+    return Response(
+        Readiness(status="ok" if is_ready else "not ready", **checks),
+        status_code=200 if is_ready else 503,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
 @get(
     "/metrics",
     responses=READ_ERROR_RESPONSES,
     tags=["operations"],
     media_type="text/plain",
     sync_to_thread=False,
+    opt={ROLE: "admin"},
 )
 def metrics(
     context: NamedDependency[ServerContext],
@@ -46,5 +81,5 @@ def metrics(
     return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
-OPEN = ("/health",)
+OPEN = ("/health", "/ready")
 """Path prefixes that need no key."""

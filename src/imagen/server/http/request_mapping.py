@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import cast
+from fnmatch import fnmatchcase
+from typing import TypeVar, cast
+
+import msgspec
 
 from imagen.bootstrap.output import OutputOptions
 from imagen.bootstrap.parameters import PARAMETERS, RequestParameters
@@ -17,6 +20,11 @@ from imagen.server.workers.work_item import OptionalParameter, WorkItem
 from imagen.settings.model import ServeSettings, Settings
 
 AUTO = "auto"
+
+FieldsT = TypeVar("FieldsT", bound=ImageFields)
+ValueT = TypeVar("ValueT", str, int, float)
+# OpenAI returned a URL for these models by default, and programs rely on it.
+_URL_MODELS = "dall-e-"
 
 # Fields that are passed to the backend under their own name, or under the alias that
 # the backend knows: OpenAI's names first, then those of other vendors.
@@ -45,11 +53,14 @@ _MAX_NAME_LENGTH = 80
 def parse_model(settings: Settings, model: str | None) -> tuple[str, str | None]:
     """Return the backend's name and its model; the model is None for the default.
 
+    An alias of `serve.models` stands for its target; with `serve.default_model` every
+    other unknown name stands for that.
+
     Raises:
         ErrorResponse: the config has no such backend (404), or no default one (400).
     """
-    available = ", ".join(settings.backends)
-    if model is None:
+    available = ", ".join([*settings.backends, *settings.serve.models])
+    if not model:
         if settings.default_backend is None:
             raise ErrorResponse(
                 400,
@@ -59,15 +70,86 @@ def parse_model(settings: Settings, model: str | None) -> tuple[str, str | None]
                 code="invalid_value",
             )
         return settings.default_backend, None
-    name, _, backend_model = model.partition("/")
-    if name not in settings.backends:
+    target = find_target(settings, model) or settings.serve.default_model
+    if not target:
         raise ErrorResponse(
             404,
             f"Unknown model {model[:80]!r}. Available: {available}.",
             param="model",
             code="model_not_found",
         )
+    name, _, backend_model = target.partition("/")
     return name, backend_model or None
+
+
+def find_target(settings: Settings, model: str) -> str | None:
+    """Return the BACKEND or BACKEND/MODEL that a name stands for, if it is known."""
+    aliases = settings.serve.models
+    if model in aliases:
+        return aliases[model]
+    if model.partition("/")[0] in settings.backends:
+        return model
+    found = (target for name, target in aliases.items() if fnmatchcase(model, name))
+    return next(found, None)
+
+
+def normalize_fields(fields: FieldsT, *, deployment: str | None = None) -> FieldsT:
+    """Return the fields with each value under the name that imagen uses.
+
+    Args:
+        deployment: The model in the path of the request, as Azure's clients send it.
+
+    Raises:
+        ErrorResponse: two names of one field have different values (400).
+    """
+    model = deployment or fields.model
+    size = fields.size
+    if fields.width or fields.height:
+        if not (fields.width and fields.height):
+            missing = "height" if fields.width else "width"
+            raise invalid_value(missing, "Send `width` and `height` together.")
+        sides = f"{fields.width}x{fields.height}"
+        size = _same_value(("size", None if size == AUTO else size), ("width", sides))
+    form = fields.response_format
+    if form is None and (model or "").lower().startswith(_URL_MODELS):
+        form = "url"
+    return msgspec.structs.replace(
+        fields,
+        model=model,
+        size=size,
+        width=None,
+        height=None,
+        num_inference_steps=_same_value(
+            ("num_inference_steps", fields.num_inference_steps),
+            ("steps", fields.steps),
+        ),
+        steps=None,
+        guidance_scale=_same_value(
+            ("guidance_scale", fields.guidance_scale), ("cfg_scale", fields.cfg_scale)
+        ),
+        cfg_scale=None,
+        seed=0 if fields.seed == -1 else fields.seed,
+        output_format="jpeg" if fields.output_format == "jpg" else fields.output_format,
+        response_format=form,
+    )
+
+
+def _same_value(
+    first: tuple[str, ValueT | None], second: tuple[str, ValueT | None]
+) -> ValueT | None:
+    """Return the value of a field that has two names.
+
+    Raises:
+        ErrorResponse: the values differ (400).
+    """
+    (name, value), (alias, other) = first, second
+    if not other:
+        return value
+    if value and value != other:
+        raise invalid_value(
+            alias, f"`{alias}` and `{name}` have different values. Send one of them."
+        )
+    return other
 
 
 def check_unknown_fields(names: Sequence[str]) -> None:
@@ -125,8 +207,14 @@ def build_work_item(
     """
     settings = runtime.settings
     backend, model = parse_model(settings, fields.model)
+    name = fields.model or backend
     media_type = fields.output_format and f"image/{fields.output_format}"
     unsupported: dict[str, str] = {}
+    if find_target(settings, name) is None:
+        unsupported["model"] = (
+            f"this server has no model {_shorten(name)!r} and uses "
+            f"{settings.serve.default_model}"
+        )
     for name in ("user", "safety_identifier"):
         if getattr(fields, name):
             unsupported[name] = "imagen does not forward it"

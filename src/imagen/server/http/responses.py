@@ -10,10 +10,10 @@ from imagen.server.errors import ErrorBody
 from imagen.server.http.schemas import ImageData, ImagesBody
 from imagen.server.jobs.job import Output, RequestResult
 
-Link: TypeAlias = Callable[[Sidecar], str]
-"""Returns a signed URL of an image; it expires."""
+Link: TypeAlias = Callable[[Sidecar], str | None]
+"""Returns a signed URL of an image, which expires; None if it could not be fetched."""
 Describe: TypeAlias = Callable[[Output], ImageData]
-"""Returns one image of a response, in the requested format."""
+"""Returns one image of a response, in the requested format; reads the history."""
 ERROR_RESPONSES: dict[int, ResponseSpec] = {
     status: ResponseSpec(ErrorBody, description=description)
     for status, description in {
@@ -44,19 +44,20 @@ READ_ERROR_RESPONSES = {
 
 
 def build_images_body(result: RequestResult, describe: Describe) -> ImagesBody:
-    """Return the response body of a request without `stream`."""
+    """Return the response body of a request without `stream`; reads the history."""
+    data = tuple(map(describe, result.images))
     first = result.images[0].sidecar
     costs = [image.sidecar.cost_usd for image in result.images]
     known = [cost for cost in costs if cost is not None]
     return ImagesBody(
         created=created_timestamp(first),
-        data=tuple(map(describe, result.images)),
+        data=data,
         # An id of `GET /v1/models` where models can be chosen.
         model="/".join(filter(None, (first.backend, first.model))),
         size=f"{first.width}x{first.height}",
         output_format=openai_format(first),
         cost_usd=sum(known) if len(known) == len(costs) else None,
-        warnings=result.warnings,
+        warnings=(*result.warnings, *(each for one in data for each in one.warnings)),
     )
 
 
@@ -66,15 +67,21 @@ def build_image_data(
     """Return one image of a response."""
     sidecar = image.sidecar
     is_revised = sidecar.prompt_sent != sidecar.prompt
+    url = link(sidecar) if response_format == "url" else None
+    unlinked = (
+        "the image is sent as b64_json, because its file or its history entry could not"
+        " be written, and a URL of it would not work"
+    )
     return ImageData(
         id=sidecar.id,
-        b64_json=image.content if response_format == "b64_json" else None,
-        url=link(sidecar) if response_format == "url" else None,
+        b64_json=image.content if url is None else None,
+        url=url,
         revised_prompt=sidecar.prompt_sent if is_revised else None,
         seed=sidecar.seed,
         size=f"{sidecar.width}x{sidecar.height}",
         mime_type=sidecar.mime_type,
         cost_usd=sidecar.cost_usd,
+        warnings=(unlinked,) if response_format == "url" and url is None else (),
     )
 
 

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from imagen.bootstrap.parameters import PARAMETERS
 from imagen.domain.request import MAX_IMAGES, MAX_STEPS
+from imagen.domain.size import LARGEST_SIDE
 
 MAX_PARTIAL_IMAGES = 3
 MAX_NAME_LENGTH = 300
@@ -15,8 +16,9 @@ MAX_PROMPT_LENGTH = 1_000_000
 # regular expression. `request_mapping.check_limits` has a message of its own.
 SIZE = rf"^(auto|{PARAMETERS['size'].http_pattern})?$"
 
-Format: TypeAlias = Literal["png", "webp", "jpeg"]
+Format: TypeAlias = Literal["png", "webp", "jpeg", "jpg"]
 Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
+Side: TypeAlias = Annotated[int, Meta(ge=0, le=LARGEST_SIDE)]
 
 BackendParameter: TypeAlias = Annotated[
     Name | None, Meta(description="Used if the backend has this parameter.")
@@ -44,9 +46,9 @@ class KnownFields(msgspec.Struct, frozen=True, kw_only=True):
     model: Annotated[
         Name | None,
         Meta(
-            description="The name of a backend, or BACKEND/MODEL if the backend has"
-            " several models; `GET /v1/models` lists them. Default: the config's"
-            " default backend."
+            description="The name of a backend, BACKEND/MODEL if the backend has"
+            " several models, or an alias of the config; `GET /v1/models` lists them."
+            " Default, also if empty: the config's default backend."
         ),
     ] = None
     n: Annotated[
@@ -80,7 +82,10 @@ class KnownFields(msgspec.Struct, frozen=True, kw_only=True):
     moderation: BackendParameter = None
     response_format: Annotated[
         Literal["b64_json", "url"] | None,
-        Meta(description="Default: b64_json. A URL expires after one hour."),
+        Meta(
+            description="Default: url for a model named dall-e-..., otherwise b64_json."
+            " A URL expires after one hour."
+        ),
     ] = None
     stream: Annotated[
         bool | None, Meta(description="Respond with server-sent events.")
@@ -92,10 +97,10 @@ class KnownFields(msgspec.Struct, frozen=True, kw_only=True):
     user: NotForwarded = None
     safety_identifier: NotForwarded = None
     seed: Annotated[
-        Annotated[int, Meta(ge=0)] | None,
+        Annotated[int, Meta(ge=-1)] | None,
         Meta(
-            description="Extension: up to 2^64-1; 0 picks a random seed, which the"
-            " response contains."
+            description="Extension: up to 2^64-1; 0 and -1 pick a random seed, which"
+            " the response contains."
         ),
     ] = None
     negative_prompt: Annotated[
@@ -116,6 +121,21 @@ class KnownFields(msgspec.Struct, frozen=True, kw_only=True):
             description="Extension: a style of the config. OpenAI's vivid and natural"
             " are ignored with a warning unless the config has a style of that name."
         ),
+    ] = None
+    width: Annotated[
+        Side | None,
+        Meta(description="Extension: with `height`, the same as `size`."),
+    ] = None
+    height: Annotated[
+        Side | None, Meta(description="Extension: with `width`, the same as `size`.")
+    ] = None
+    steps: Annotated[
+        Annotated[int, Meta(ge=0, le=MAX_STEPS)] | None,
+        Meta(description="Extension: another name of `num_inference_steps`."),
+    ] = None
+    cfg_scale: Annotated[
+        float | None,
+        Meta(description="Extension: another name of `guidance_scale`."),
     ] = None
 
 
@@ -141,7 +161,7 @@ class GenerationFields(ImageFields, frozen=True, kw_only=True):
 
 
 class ImageData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One image; `id`, `seed`, `size`, `mime_type` and `cost_usd` are extensions."""
+    """One image; all but `b64_json`, `url` and `revised_prompt` are extensions."""
 
     id: str
     b64_json: bytes | None = None
@@ -151,6 +171,7 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: str
     mime_type: str
     cost_usd: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class ImagesBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

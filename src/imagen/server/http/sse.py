@@ -111,7 +111,7 @@ class EventBuilder(msgspec.Struct, kw_only=True):
         )
 
     def completed(self, image: Output, index: int) -> bytes:
-        """Return the event of a stored image."""
+        """Return the event of a stored image; reads the history."""
         sidecar = image.sidecar
         data = msgspec.structs.asdict(self.describe(image))
         del data["mime_type"]
@@ -121,7 +121,7 @@ class EventBuilder(msgspec.Struct, kw_only=True):
                 created_at=created_timestamp(sidecar),
                 output_format=openai_format(sidecar),
                 index=index,
-                warnings=sidecar.warnings,
+                warnings=(*sidecar.warnings, *data.pop("warnings")),
                 **data,
             )
         )
@@ -163,7 +163,9 @@ async def _events(job: Job, builder: EventBuilder) -> AsyncGenerator[bytes]:
             image = outcome.rescued if isinstance(outcome, FailedImage) else outcome
             if image is not None and image.number not in completed:
                 completed.add(image.number)
-                yield builder.completed(image, image.number - 1)
+                yield await asyncio.to_thread(
+                    builder.completed, image, image.number - 1
+                )
         if finished:
             break
         try:
@@ -176,7 +178,7 @@ async def _events(job: Job, builder: EventBuilder) -> AsyncGenerator[bytes]:
     elif not completed:
         # The images are from an earlier request: no outcomes.
         for index, stored in enumerate(job.result.result().images):
-            yield builder.completed(stored, index)
+            yield await asyncio.to_thread(builder.completed, stored, index)
     yield b"data: [DONE]\n\n"
 
 

@@ -72,9 +72,9 @@ class RequestDispatcher:
         """The number of unfinished requests."""
         return len(self._jobs)
 
-    def list_jobs(self, caller: str) -> Sequence[Job]:
-        """Return the unfinished jobs of a caller, the oldest first."""
-        return [job for job in self._jobs.values() if job.caller == caller]
+    def list_jobs(self, caller: str | None) -> Sequence[Job]:
+        """Return the unfinished jobs of a caller, the oldest first; None: of all."""
+        return [job for job in self._jobs.values() if caller in {None, job.caller}]
 
     def cancel(self, job: Job) -> None:
         """Cancel a job at once; its clients get 499."""
@@ -303,10 +303,11 @@ class RequestDispatcher:
 
     async def _wait_and_run(self, job: Job) -> GenerationReport:
         context, backend = self.context, job.backend
+        warned: list[str] = []
 
         def observe(update: Update) -> None:
             if isinstance(update, Warned):
-                context.log(f"{backend}: {update.message}")
+                warned.append(update.message)
             if isinstance(update, StoredImage | FailedImage):
                 context.metrics.count(backend, update)
             # The response may leave out details of the error.
@@ -326,6 +327,11 @@ class RequestDispatcher:
                 key=job.key or (self._recent.key_of(job) if job.fingerprint else None),
                 retries=job.retries,
             )
-            await context.workers.run(item, job.cancellation, observe)
+            try:
+                await context.workers.run(item, job.cancellation, observe)
+            finally:
+                # One line for all fields that the backend ignores.
+                if warned:
+                    context.log(f"{backend}: {'; '.join(dict.fromkeys(warned))}")
         context.cloud_sync.wake()
         return build_report(job.outcomes)

@@ -4,12 +4,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from threading import Thread
 from typing import TypeVar
+
+import msgspec
 
 from imagen.bootstrap.generation import build_resume
 from imagen.bootstrap.library import read_stored_image
 from imagen.bootstrap.runtime import Runtime, find_caller, load_server_secret
+from imagen.domain.errors import ImagenError
+from imagen.domain.money.budget import Budget
+from imagen.domain.sidecar import Sidecar
 from imagen.engine.cancellation import Cancellation
 from imagen.server.jobs.backend_queue import BackendQueue
 from imagen.server.jobs.cloud_sync import BackgroundSync
@@ -76,6 +82,12 @@ class ServerContext:
         threads = self._slow_threads if slow else self._threads
         return await loop.run_in_executor(threads, _run_contained, work)
 
+    def replace_budgets(self, budgets: tuple[Budget, ...]) -> None:
+        """Apply other budgets to the requests from now on."""
+        self.settings = msgspec.structs.replace(self.settings, budgets=budgets)
+        self.runtime.replace_budgets(budgets)
+        self.workers.replace_budgets(budgets)
+
     def find_images(self, ids: Sequence[str]) -> tuple[StoredOutput, ...]:
         """Return the images whose files are unchanged since they were stored."""
         found = (self.stores.history.get(image_id) for image_id in ids)
@@ -84,6 +96,16 @@ class ServerContext:
             for entry in found
             if entry is not None and (content := read_stored_image(entry)) is not None
         )
+
+    def has_file(self, sidecar: Sidecar) -> bool:
+        """Return True if the history knows the image, and its file has the size."""
+        try:
+            entry = self.stores.history.get(sidecar.id)
+            return entry is not None and Path(entry.location).stat().st_size == (
+                sidecar.bytes
+            )
+        except (ImagenError, OSError, ValueError):
+            return False
 
     def resume(self, ids: Sequence[str]) -> None:
         """Resume these unfinished calls, as far as that is possible now."""

@@ -13,8 +13,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.domain.events import Event
+from imagen.domain.money.budget import Budget
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.server.errors import ErrorResponse
 from imagen.server.workers.work_item import WorkItem
@@ -22,7 +24,7 @@ from imagen.settings.model import Settings
 
 HEAD = Struct("!i")
 """The length of the pickled object in bytes."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that workers ignore.
 
 A terminal or a service manager sends them to the workers as well, but only the server
@@ -49,11 +51,36 @@ class Cancel(msgspec.Struct, frozen=True):
     number: int
 
 
+class Ping(msgspec.Struct, frozen=True):
+    """Answer at once: the server restarts a worker that does not."""
+
+
+class Pong(msgspec.Struct, frozen=True):
+    """The answer to a ping."""
+
+
+class SetBudgets(msgspec.Struct, frozen=True):
+    """Apply other budgets to the items from now on."""
+
+    budgets: tuple[Budget, ...]
+
+
 class UpdateMessage(msgspec.Struct, frozen=True):
     """Something happened to a running item."""
 
     number: int
     update: Update
+
+
+class LearnedCapabilities(msgspec.Struct, frozen=True):
+    """What a backend supports with a model ("": its default), as it is known now.
+
+    Some backends know it only after they have asked their server.
+    """
+
+    backend: str
+    model: str
+    capabilities: Capabilities
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -63,7 +90,18 @@ class Done(msgspec.Struct, frozen=True):
     error: BaseException | None = None
 
 
-Message: TypeAlias = Settings | Ready | Run | Cancel | UpdateMessage | Done
+Message: TypeAlias = (
+    Settings
+    | Ready
+    | Run
+    | Cancel
+    | Ping
+    | Pong
+    | SetBudgets
+    | UpdateMessage
+    | LearnedCapabilities
+    | Done
+)
 """The first message to a worker is the config."""
 
 

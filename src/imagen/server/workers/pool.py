@@ -13,6 +13,8 @@ from typing import TypeAlias
 import msgspec
 
 from imagen.bootstrap.runtime import count_processors
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.money.budget import Budget
 from imagen.engine.cancellation import Cancellation
 from imagen.registry import find_adapter
 from imagen.server.errors import ErrorResponse
@@ -21,9 +23,12 @@ from imagen.server.workers.messages import (
     SIGNALS,
     Cancel,
     Done,
+    LearnedCapabilities,
     Message,
+    Ping,
     Ready,
     Run,
+    SetBudgets,
     Update,
     UpdateMessage,
     decode_message,
@@ -40,7 +45,15 @@ MAX_WORKERS = 4
 """The default limit of worker processes; fewer with fewer cores."""
 EXIT_TIMEOUT = 5.0
 """Seconds that an idle worker has to exit before it is killed."""
+HEARTBEAT_INTERVAL = 10.0
+"""Seconds between pings."""
+MAX_UNANSWERED = 6
+"""Pings without an answer after which a worker is killed.
 
+Counted, not measured: a server that was stopped for a while must not kill its workers.
+"""
+START_TIMEOUT = 120.0
+"""Seconds in which a new worker has to become ready."""
 
 OnUpdate: TypeAlias = Callable[[Update], object]
 
@@ -62,7 +75,12 @@ class WorkerDied(ErrorResponse):
 # the jobs of all others, a running job cannot be cancelled, and a job cannot report
 # events or finished images before it returns.
 class Workers:
-    """Worker processes, started when needed up to a limit; of one event loop."""
+    """Worker processes, started when needed up to a limit; of one event loop.
+
+    Attributes:
+        known: What each backend supports with a model ("": its default), as far as a
+            worker has found out.
+    """
 
     def __init__(
         self,
@@ -74,7 +92,9 @@ class Workers:
         self._settings = settings
         self._log = log
         self._on_worker_died = on_worker_died
+        self.known: dict[tuple[str, str], Capabilities] = {}
         self._workers: list[_WorkerProcess] = []
+        self._failed_to_start = False
         self._max_workers = settings.serve.workers or min(
             MAX_WORKERS, count_processors()
         )
@@ -98,10 +118,23 @@ class Workers:
         """Let all idle workers exit; call it when no job is running."""
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
+    @property
+    def available(self) -> bool:
+        """True if a worker can run items and answers, or one can be started."""
+        if not self._workers:
+            return not self._failed_to_start
+        return any(each.ready and each.unanswered <= 1 for each in self._workers)
+
     def kill(self) -> None:
         """Kill all workers at once."""
         for worker in self._workers:
             worker.kill()
+
+    def replace_budgets(self, budgets: tuple[Budget, ...]) -> None:
+        """Apply other budgets to the items from now on."""
+        self._settings = msgspec.structs.replace(self._settings, budgets=budgets)
+        for worker in self._workers:
+            worker.send(SetBudgets(budgets))
 
     def _choose(self, backend: str) -> "_WorkerProcess":
         """Return the worker with the fewest jobs, and start another if all are busy."""
@@ -125,7 +158,9 @@ class Workers:
 
     def spawn(self) -> "_WorkerProcess":
         """Start a worker."""
-        worker = _WorkerProcess(self._settings, self._on_exit)
+        worker = _WorkerProcess(
+            self._settings, self._on_exit, known=self.known, log=self._log
+        )
         self._workers.append(worker)
         return worker
 
@@ -138,6 +173,9 @@ class Workers:
             self._log(f"a worker sent an invalid message and was killed: {reason!r}")
         self._log(f"a worker exited with code {code}; resuming its unfinished calls")
         self._on_worker_died()
+        self._failed_to_start = not worker.ready
+        if worker.was_silent and worker.ready and not self._workers:
+            self.spawn()
 
 
 class _PendingTask(msgspec.Struct, frozen=True):
@@ -156,14 +194,27 @@ class _PendingTask(msgspec.Struct, frozen=True):
 
 
 class _WorkerProcess:
-    """A worker process, seen from the server."""
+    """A worker process, seen from the server.
+
+    Attributes:
+        ready: True once it can run items.
+        unanswered: The number of pings since its last message.
+        was_silent: True if it was killed because it did not respond.
+    """
 
     def __init__(
         self,
         settings: Settings,
         on_exit: "Callable[[_WorkerProcess, Exception | None], Awaitable[None]]",
+        *,
+        known: dict[tuple[str, str], Capabilities],
+        log: Callable[[str], None],
     ) -> None:
         self.ready = False
+        self._known = known
+        self.unanswered = 0
+        self.was_silent = False
+        self._log = log
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[int, _PendingTask] = {}
@@ -187,6 +238,7 @@ class _WorkerProcess:
         self.exit_code: asyncio.Future[int] = self._loop.create_future()
         Thread(target=self._wait_for_exit, name="worker", daemon=True).start()
         self._reader_task = asyncio.create_task(self._read_messages(server_end))
+        self._timer = self._loop.call_later(START_TIMEOUT, self._kill_silent)
 
     @property
     def load(self) -> int:
@@ -204,7 +256,7 @@ class _WorkerProcess:
             self._loop.call_soon_threadsafe(self._cancel, number)
 
         try:
-            self._send(Run(number, item))
+            self.send(Run(number, item))
             cancellation.on_cancel(cancel)
             await done
         finally:
@@ -222,11 +274,34 @@ class _WorkerProcess:
     def kill(self) -> None:
         self._process.kill()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ping(self) -> None:
+        """Ask for an answer, or kill a worker that has not answered for long.
+
+        It is frozen, or in a library that lets no other thread run.
+        """
+        self._timer.cancel()
+        if self.unanswered > MAX_UNANSWERED:
+            self._kill_silent()
+            return
+        self.unanswered += 1
+        self.send(Ping())
+        self._timer = self._loop.call_later(HEARTBEAT_INTERVAL, self.ping)
+
+    def _kill_silent(self) -> None:
+        self.was_silent = True
+        self._log("a worker did not respond and was killed")
+        self.kill()
+
     def _cancel(self, number: int) -> None:
         if number in self._tasks:
-            self._send(Cancel(number))
+            self.send(Cancel(number))
 
-    def _send(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
+        """Send a message, now or as soon as the worker has connected."""
         if self._writer is None:
             self._unsent.append(encode_message(message))
         # A closing writer means that the worker died; `_read_messages` handles that.
@@ -250,6 +325,7 @@ class _WorkerProcess:
         except Exception as error:  # noqa: BLE001 - the stream cannot be read further
             reason = error
         finally:
+            self._timer.cancel()
             self._writer.close()
         if not self._closing:
             self._loop.call_later(_EXIT_GRACE, self.kill)
@@ -272,9 +348,13 @@ class _WorkerProcess:
             self._loop.call_later(_EXIT_GRACE, self._writer.close)
 
     def _handle(self, message: Message) -> None:
+        self.unanswered = 0
         match message:
             case Ready():
                 self.ready = True
+                self.ping()
+            case LearnedCapabilities(backend=backend, model=model):
+                self._known[backend, model] = message.capabilities
             case UpdateMessage(number=number, update=update) if number in self._tasks:
                 self._tasks[number].on_update(update)
             case Done(number=number, error=error) if number in self._tasks:

@@ -18,6 +18,7 @@ import msgspec
 from imagen.bootstrap.generation import build_generate
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.call import Call
+from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import JournalError
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
 from imagen.domain.idempotency import UNKEYED_REQUESTS
@@ -29,9 +30,13 @@ from imagen.server.workers.messages import (
     SIGNALS,
     Cancel,
     Done,
+    LearnedCapabilities,
     Message,
+    Ping,
+    Pong,
     Ready,
     Run,
+    SetBudgets,
     UpdateMessage,
     to_picklable,
 )
@@ -52,6 +57,7 @@ class Worker:
         self._send_lock = Lock()
         self._numbering = Numbering()
         self._running: dict[int, Cancellation] = {}
+        self._known: dict[tuple[str, str], Capabilities] = {}
         self._threads = ThreadPoolExecutor(
             settings.serve.concurrency * len(settings.backends), "worker"
         )
@@ -73,6 +79,10 @@ class Worker:
                         # raised a KeyError that ended the worker with all its items.
                         if (running := self._running.get(number)) is not None:
                             running.cancel()
+                    case Ping():
+                        self._send(Pong())
+                    case SetBudgets(budgets=budgets):
+                        self._runtime.replace_budgets(budgets)
                     case _:
                         pass
         # The server is gone: do not wait for running items, the next server resumes
@@ -136,7 +146,12 @@ class Worker:
         use_case = msgspec.structs.replace(
             use_case, origin=ORIGIN, before_calls=record_calls, inline=True
         )
-        plan = use_case.plan(item.resolve(use_case))
+        request = item.resolve(use_case)
+        plan = use_case.plan(request)
+        model = request.model or ""
+        # Not of every name that a client makes up, where any is accepted.
+        if not model or model in (capabilities.models or ()):
+            self._report(item.backend, model, use_case.capabilities(model))
         if item.check_only:
             use_case.check_budget(plan, use_case.build_calls(plan))
             return
@@ -146,6 +161,12 @@ class Worker:
                     outcome, error=to_picklable(outcome.error)
                 )
             self._send(UpdateMessage(number, outcome))
+
+    def _report(self, backend: str, model: str, capabilities: Capabilities) -> None:
+        """Tell the server what a backend supports, if that is news."""
+        if self._known.get((backend, model)) != capabilities:
+            self._known[backend, model] = capabilities
+            self._send(LearnedCapabilities(backend, model, capabilities))
 
 
 def main(socket_fd: int) -> None:

@@ -5,6 +5,9 @@ A prompt `wait for NAME` takes until the working folder has a file NAME. The pro
 while there is a file `stop`, `exit`, `crash` or `lost`. The prompt `three at once`
 makes two images more than requested, `a drawing` an SVG with a script. Each image
 records the process that made it.
+
+`sketch` is a mock that takes reference images, a mask and any parameter. Each of its
+images records the job, so that a test sees what the backend was asked.
 """
 
 import os
@@ -74,6 +77,51 @@ class Probe:
         return msgspec.structs.replace(made, parameters={"pid": os.getpid()})
 
 
+class Sketch:
+    """A mock that takes everything and records the job in the sidecar."""
+
+    def __init__(self, mock: ImageBackend) -> None:
+        self._mock = mock
+
+    def capabilities(self) -> Capabilities:
+        return msgspec.structs.replace(
+            self._mock.capabilities(), references=16, mask=True, parameters=None
+        )
+
+    def generate(self, job: ImageJob, context: JobContext) -> Generated:
+        made = self._mock.generate(
+            msgspec.structs.replace(job, images=(), mask=None, options={}), context
+        )
+        asked = {
+            "prompt": job.prompt,
+            "size": str(job.size),
+            "steps": job.steps,
+            "options": dict(job.options),
+            "images": [image.sha256 for image in job.images],
+            "mask": job.mask and job.mask.sha256,
+        }
+        return msgspec.structs.replace(made, parameters=asked)
+
+
+class Learner(Sketch):
+    """A sketch that knows what it supports only after it was asked for a model."""
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(may_cost=False)
+
+    def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
+        del model, context
+        return super().capabilities()
+
+
+def create_learner(options: MockOptions, context: BackendContext) -> ImageBackend:
+    return Learner(create_mock(options, context))
+
+
+def create_sketch(options: MockOptions, context: BackendContext) -> ImageBackend:
+    return Sketch(create_mock(options, context))
+
+
 def create(options: MockOptions, context: BackendContext) -> ImageBackend:
     with Path("created").open("a", encoding="utf-8") as log:
         print(os.getpid(), file=log)
@@ -83,4 +131,13 @@ def create(options: MockOptions, context: BackendContext) -> ImageBackend:
 single = Adapter(summary="In one process.", options=MockOptions, create=create)
 many = Adapter(
     summary="In several.", options=MockOptions, create=create, multiprocess=True
+)
+sketch = Adapter(
+    summary="Records its jobs.",
+    options=MockOptions,
+    create=create_sketch,
+    multiprocess=True,
+)
+learner = Adapter(
+    summary="Learns.", options=MockOptions, create=create_learner, multiprocess=True
 )

@@ -59,7 +59,7 @@ function showKeyDialog() {
       event.preventDefault();
       message.textContent = "";
       try {
-        const session = await fetchJson("/gallery/api/session", { method: "POST", body: { key: key.value } });
+        const session = await fetchJson("gallery/api/session", { method: "POST", body: { key: key.value } });
         dialog.onclose = null;
         dialog.close();
         dispatchEvent(new CustomEvent("unlocked", { detail: session }));

@@ -166,7 +166,7 @@ function apply() {
 }
 
 async function refreshCounts() {
-  const counts = await fetchJson("/gallery/api/counts");
+  const counts = await fetchJson("gallery/api/counts");
   for (const [name, any] of Object.entries(ANY)) {
     const control = form.elements[name];
     const chosen = filters[name] ?? "";
@@ -201,15 +201,15 @@ function updateCount() {
 }
 
 async function showSession() {
-  const session = await fetchJson("/gallery/api/session");
+  const session = await fetchJson("gallery/api/session");
   find("who").textContent = session.caller;
   find("leave").hidden = !session.keys || session.locked;
 }
 
 find("leave").addEventListener("click", async () => {
   try {
-    await fetchJson("/gallery/api/session", { method: "DELETE" });
-    location.replace("/");
+    await fetchJson("gallery/api/session", { method: "DELETE" });
+    location.replace(location.pathname);
   } catch (error) { toast(`Signing out failed. ${error.message}`); }
 });
 addEventListener("unlocked", () => showSession());
@@ -245,7 +245,7 @@ addEventListener("keydown", (event) => {
 });
 document.addEventListener("visibilitychange", async () => {
   if (document.hidden || route().view !== "images" || scrollY > innerHeight) return;
-  const newest = await fetchJson(`/gallery/api/images?${new URLSearchParams({ ...filters, limit: 1 })}`).catch(() => null);
+  const newest = await fetchJson(`gallery/api/images?${new URLSearchParams({ ...filters, limit: 1 })}`).catch(() => null);
   if (newest?.images.length && newest.images[0].id !== grid.items[0]?.id) refresh();
 });
 

@@ -24,7 +24,7 @@ export class GenerateView {
 
   /** Loads the choices again: the server learns what a backend supports when it first uses it. */
   async loadChoices() {
-    this.choices = await fetchJson("/gallery/api/choices");
+    this.choices = await fetchJson("gallery/api/choices");
     if (!this.form) this.build();
     const { models } = this.choices;
     const options = models.map((each) => h("option", { value: each.id, disabled: Boolean(each.trouble) }, each.trouble ? `${each.id} (not available)` : each.id));
@@ -92,7 +92,7 @@ export class GenerateView {
 
   /** Fills the form with the parameters of an image, and offers an exact rerun. */
   async loadImage(id) {
-    const { sidecar, seed } = await fetchJson(`/gallery/api/images/${id}`);
+    const { sidecar, seed } = await fetchJson(`gallery/api/images/${id}`);
     const { guidance, guidance_scale: scale, cfg } = sidecar.parameters;
     const from = sidecar.references?.length ? "reference images" : "";
     this.fillIn({ ...sidecar, seed, size: sidecar.requested_size || `${sidecar.width}x${sidecar.height}`, guidance: guidance ?? scale ?? cfg, unfilled: from });
@@ -152,7 +152,7 @@ export class GenerateView {
     if (!this.prompt.value.trim() || !this.form.checkValidity()) { this.estimateText.replaceChildren(); return; }
     this.pendingEstimate = new AbortController();
     try {
-      const estimate = await fetchJson("/gallery/api/estimate", { method: "POST", body: this.fields(), signal: this.pendingEstimate.signal });
+      const estimate = await fetchJson("gallery/api/estimate", { method: "POST", body: this.fields(), signal: this.pendingEstimate.signal });
       this.estimateText.replaceChildren(...describeEstimate(estimate));
     } catch (error) {
       if (error.name !== "AbortError") this.estimateText.replaceChildren(h("p", { class: "wrong" }, error.message));
@@ -160,7 +160,7 @@ export class GenerateView {
   }
 
   async budgets() {
-    const budgets = await fetchJson("/gallery/api/budgets").catch(() => []);
+    const budgets = await fetchJson("gallery/api/budgets").catch(() => []);
     this.budgetList.replaceChildren(...(budgets.length ? [h("h2", {}, "Budgets"), ...budgets.map(budget)] : []));
   }
 

@@ -68,7 +68,7 @@ export class Grid {
     const query = new URLSearchParams({ ...this.query, limit: PAGE });
     if (this.next) query.set("before", this.next);
     try {
-      const page = await fetchJson(`/gallery/api/images?${query}`);
+      const page = await fetchJson(`gallery/api/images?${query}`);
       if (generation !== this.generation) return;
       this.items.push(...page.images);
       this.next = page.next;
@@ -269,7 +269,7 @@ const aspectRatio = (item) => Math.min(3, Math.max(0.45, item.width / item.heigh
 
 function createTile(item) {
   const label = item.prompt || "no prompt";
-  const image = h("img", { alt: label, "data-src": `/gallery/api/images/${item.id}/thumbnail`, decoding: "async", draggable: "false" });
+  const image = h("img", { alt: label, "data-src": `gallery/api/images/${item.id}/thumbnail`, decoding: "async", draggable: "false" });
   const link = h("a", { href: `#/image/${item.id}` }, item.missing ? null : image, h("span", { class: "caption", "aria-hidden": "true", dir: "auto" }, label));
   const tile = h("div", { class: "tile", role: "listitem" }, link);
   const showPlaceholder = (reason) => {

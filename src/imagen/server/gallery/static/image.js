@@ -22,7 +22,7 @@ export class ImageView {
 
   async open(id, { hasNext, hasPrevious }) {
     this.id = this.lastId = id;
-    const details = await fetchJson(`/gallery/api/images/${id}`).catch((error) => error);
+    const details = await fetchJson(`gallery/api/images/${id}`).catch((error) => error);
     if (this.id !== id) return;
     const focused = document.activeElement?.dataset?.keep;
     this.content.replaceChildren(...(details instanceof Error ? renderError(details) : this.render(details, { hasNext, hasPrevious })));
@@ -56,7 +56,7 @@ export class ImageView {
         h("p", { class: "prompt", tabindex: "0", "aria-label": "Prompt", dir: "auto" }, sidecar.prompt),
         h("div", { class: "actions" },
           h("button", { type: "button", "data-keep": "again", onclick: () => this.on.rerun(sidecar) }, "Generate again"),
-          missing ? null : h("a", { class: "button", href: `/gallery/api/images/${sidecar.id}/file`, download: name }, "Download"),
+          missing ? null : h("a", { class: "button", href: `gallery/api/images/${sidecar.id}/file`, download: name }, "Download"),
           h("button", { type: "button", class: "danger", "data-keep": "delete", onclick: () => this.deleteImage() }, "Delete")),
         renderCopies(sidecar, recipe),
         renderFacts(sidecar, { name, seed })),
@@ -69,10 +69,10 @@ export class ImageView {
     if (!id || this.deleting) return;
     this.deleting = true;
     try {
-      const result = await fetchJson(`/gallery/api/images/${id}`, { method: "DELETE" });
+      const result = await fetchJson(`gallery/api/images/${id}`, { method: "DELETE" });
       const undo = async () => {
         try {
-          this.on.restored(await fetchJson(`/gallery/api/images/${id}/undo`, { method: "POST" }));
+          this.on.restored(await fetchJson(`gallery/api/images/${id}/undo`, { method: "POST" }));
           toast("Restored");
         } catch (error) { toast(error.message); }
       };
@@ -93,7 +93,7 @@ function renderError(error) {
 
 /** Shows the thumbnail at once, and the original when it is loaded. */
 function renderImage(sidecar) {
-  const at = (what) => `/gallery/api/images/${sidecar.id}/${what}`;
+  const at = (what) => `gallery/api/images/${sidecar.id}/${what}`;
   const image = h("img", { src: at("thumbnail"), alt: sidecar.prompt, width: sidecar.width, height: sidecar.height });
   const original = new Image();
   original.onload = () => { image.src = original.src; };

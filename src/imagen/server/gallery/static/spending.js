@@ -38,7 +38,7 @@ export class SpendingView {
   go() { location.hash = `#/spending?by=${this.by.value}&weeks=${this.weeks.value}`; }
 
   async show() {
-    const spending = await fetchJson(`/gallery/api/spending?by=${this.by.value}&weeks=${this.weeks.value}`);
+    const spending = await fetchJson(`gallery/api/spending?by=${this.by.value}&weeks=${this.weeks.value}`);
     const usd = sum(spending.rows, "usd");
     const unknown = sum(spending.rows, "unknown");
     const summary = [
