@@ -244,10 +244,12 @@ def test_only_fields_that_change_the_image_tell_requests_apart(
         assert again.text.endswith("data: [DONE]\n\n")
 
 
-def test_another_caller_joins_nothing(guarded: Running, ask: Ask) -> None:
+def test_another_caller_joins_nothing(
+    guarded: Running, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = {"Authorization": f"Bearer {KEY}"}
     other = {"Authorization": f"Bearer {OTHER}"}
-    guarded.http.headers = mine
+    monkeypatch.setattr(guarded.http, "headers", mine)
     asked = wait_for("mine")
     leave(guarded, asked, **mine)
     foreign = ask(guarded, asked, **other)
@@ -350,9 +352,7 @@ def test_a_stream_starts_at_once_and_tells_its_place(narrow: Running, ask: Ask) 
     ids(running.result())
 
 
-def test_a_waiting_stream_over_budget_is_refused_with_its_status(
-    serve: Serve, ask: Ask
-) -> None:
+def test_a_waiting_stream_over_budget_is_refused_with_its_status(serve: Serve) -> None:
     running = serve(
         {
             **CONFIG,
@@ -360,16 +360,23 @@ def test_a_waiting_stream_over_budget_is_refused_with_its_status(
             "budget": {"day_usd": 0.01},
         }
     )
-    first = ask(running, wait_for("budget", "paid_probe"))
-    until(lambda: count(running, "running") == 1)
-    asked = {"prompt": "a cat", "size": "64x64", "model": "paid_probe"}
+    paid = {"model": "paid_probe", "size": "64x64", "stream": True}
+    first = {**wait_for("budget"), **paid}
 
-    refused = running.http.post(GENERATIONS, json={**asked, "stream": True})
+    with (
+        running.client() as client,
+        client.stream("POST", GENERATIONS, json=first) as answer,
+    ):
+        lines = answer.iter_lines()
+        begun = next(lines)  # so its cost is reserved
+        refused = running.http.post(GENERATIONS, json={"prompt": "a cat", **paid})
+        waiting = count(running, "waiting")
+        running.open_gate("budget")
+        rest = "\n".join(lines)
 
-    assert refused.status_code == 402
-    assert count(running, "waiting") == 0
-    running.open_gate("budget")
-    ids(first.result())
+    assert begun == "event: image_generation.progress"
+    assert (refused.status_code, waiting) == (402, 0)
+    assert "image_generation.completed" in rest
 
 
 def test_nothing_is_kept_or_joined_longer_than_it_may_linger(
