@@ -21,6 +21,9 @@ CONTINUED_FOR: dict[str, timedelta] = {
 }
 """The time after its last activity for which the same command continues a plan."""
 
+WAITING_COMMANDS = frozenset({"sweep"})
+"""The commands that wait for the same one in another process, and return its images."""
+
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """The request of a user, as a command.
@@ -39,7 +42,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def waits(self) -> bool:
         """True if the command waits for the same one in another process."""
-        return self.key is not None or (self.name == "sweep" and not self.fresh)
+        is_waiting = self.name in WAITING_COMMANDS and not self.fresh
+        return self.key is not None or is_waiting
 
 
 def identify_command(

@@ -91,8 +91,12 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The name of a command; "key" if it was given one."""
-        key = self.key.key
-        return "key" if self.key.caller == KEYED_COMMANDS else key.partition(" ")[0]
+        return name_of(self.key)
+
+
+def name_of(key: RequestKey) -> str:
+    """Return the name of a command; "key" if it was given one."""
+    return "key" if key.caller == KEYED_COMMANDS else key.key.partition(" ")[0]
 
 
 class KeyClaimed(msgspec.Struct, frozen=True, tag=True):

@@ -8,7 +8,7 @@ import msgspec
 
 from imagen.domain import events
 from imagen.domain.call import Call, CallClosed, OpenCall
-from imagen.domain.command import CONTINUED_FOR, Command
+from imagen.domain.command import CONTINUED_FOR, WAITING_COMMANDS, Command
 from imagen.domain.errors import (
     BackendError,
     Cancelled,
@@ -28,6 +28,7 @@ from imagen.domain.idempotency import (
     RequestKey,
     StoredAnswer,
     StoredRequest,
+    name_of,
 )
 from imagen.domain.ids import new_id
 from imagen.domain.result import FailedImage, StoredImage
@@ -164,9 +165,9 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
             found = self._find(command)
             if running is not None and found is None and command.key is None:
                 # The process that was waited for has finished.
-                ids = [id_ for each in running.calls for id_ in each.image_ids]
-                if all(map(self.build_earlier().exists, ids)):
-                    return StoredAnswer(image_ids=tuple(ids))
+                for request in self.requests.list_requests(UNKEYED_COMMANDS):
+                    if request.key == running.key and request.answer is not None:
+                        return request.answer
             if found is not None and found.process is not None:
                 if running is None:
                     self._announce(found.process)
@@ -178,6 +179,8 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             key = self._new_key(command) if found is None else found.key
             match self.keys.claim(key, at=self.clock.now(), calls=work.calls):
+                case KeyClaimed() if self._runs_elsewhere(command, key):
+                    self.keys.release(key)
                 case KeyClaimed():
                     return key, ()
                 case KeyAnswered(answer=answer):
@@ -215,13 +218,32 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
         since = self.clock.now() - CONTINUED_FOR[command.name]
         same = [
             request
-            for request in self.requests.list_requests(UNKEYED_COMMANDS)
-            if request.key.fingerprint == command.fingerprint
-            and self._last_activity(request) >= since
+            for request in self._list_same(command)
+            if self._last_activity(request) >= since
         ]
         interrupted = [each for each in same if each.process is None]
         running = same if command.waits else []
         return next(iter((*interrupted, *running)), None)
+
+    def _list_same(self, command: Command) -> list[StoredRequest]:
+        """Return the unfinished runs of the same command without a key."""
+        return [
+            request
+            for request in self.requests.list_requests(UNKEYED_COMMANDS)
+            if request.answer is None and request.key.fingerprint == command.fingerprint
+        ]
+
+    def _runs_elsewhere(self, command: Command, key: RequestKey) -> bool:
+        """Return whether a command that has to wait was started twice at once."""
+        # Of two that see each other both give way, and look again.
+        return (
+            command.key is None
+            and command.waits
+            and any(
+                request.process is not None and request.key != key
+                for request in self._list_same(command)
+            )
+        )
 
     def _last_activity(self, request: StoredRequest) -> datetime:
         times = [request.created_at]
@@ -301,13 +323,16 @@ class _Run:
         try:
             made = {n for n in ids if self._is_made(n, ids[n])}
             if len(made) == len(ids):
+                answer = StoredAnswer(image_ids=tuple(ids[n] for n in sorted(ids)))
                 if key.caller == KEYED_COMMANDS:
-                    answer = StoredAnswer(image_ids=tuple(ids[n] for n in sorted(ids)))
                     once.keys.complete(key, answer)
-                elif returned:
-                    once.keys.release(key)
-                else:
+                elif not returned:
                     once.keys.abandon(key)
+                elif name_of(key) in WAITING_COMMANDS:
+                    once.keys.complete(key, answer)
+                    self._forget_old_answers()
+                else:
+                    once.keys.release(key)
                 return
             known = once.journal.list_open()
             self._open = {each.call.id for each in known if each.state != "planned"}
@@ -327,6 +352,14 @@ class _Run:
             once.keys.abandon(key)
         except JournalError as error:
             once.records.warn_once(error)
+
+    def _forget_old_answers(self) -> None:
+        """Forget finished commands for which no process can be waiting any more."""
+        keys, now = self._once.keys, self._once.clock.now()
+        for request in self._once.requests.list_requests(UNKEYED_COMMANDS):
+            age = now - request.created_at
+            if request.answer is not None and age > CONTINUED_FOR[request.name]:
+                keys.release(request.key)
 
     def _continue(self, recorded: Sequence[RecordedCall]) -> Iterator[Outcome]:
         once, earlier = self._once, self._once.build_earlier()

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 
 import msgspec
 import pytest
@@ -30,6 +30,7 @@ from imagen.domain.errors import (
     OverBudget,
     Unfinished,
 )
+from imagen.domain.idempotency import StoredRequest
 from imagen.domain.instance import Instance
 from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import Cost
@@ -49,7 +50,7 @@ from imagen.testing.fakes import (
 from imagen.usecases.earlier import FindEarlierImages
 from imagen.usecases.find import FindImage
 from imagen.usecases.generate import GenerateImages, Work
-from imagen.usecases.jobs import list_commands
+from imagen.usecases.jobs import forget_job, list_commands
 from imagen.usecases.once import RunOnce, forget_finished
 from imagen.usecases.remaining import Remaining
 from imagen.usecases.resume import ResumeCalls
@@ -435,6 +436,80 @@ def test_a_sweep_or_a_key_waits_for_the_running_command(
     while not second.heard:
         Event().wait(0.01)
     release.set()
+    for each in threads:
+        each.join(60)
+
+    assert len(account.backend.taken) == 3
+    assert sorted(made[0]) == sorted(made[1])
+
+
+def test_a_sweep_that_waited_returns_images_that_were_made_anew(
+    account: Account, hang: ScriptStep
+) -> None:
+    kill_after(account, 1, hang, name="sweep")
+    journal = account.process().journal
+    [lost] = [each for each in journal.list_open() if each.state != "planned"]
+    assert forget_job(journal, lost)
+    first, second = account.process(), account.process()
+    begun, seen = Event(), Event()
+
+    def pause(event: events.Event) -> None:
+        if isinstance(event, events.Continued):
+            begun.set()
+            seen.wait(60)
+
+    class OneLook(FakeClock):
+        """Does not look at the running command again before it has finished."""
+
+        def wait(self, until: Event, seconds: float) -> bool:
+            seen.set()
+            thread.join(60)
+            return super().wait(until, seconds)
+
+    clock = OneLook(account.clock.now())
+    first.once = msgspec.structs.replace(first.once, listen=pause)
+    second.once = msgspec.structs.replace(second.once, clock=clock)
+    made: list[list[str]] = []
+    thread = Thread(target=lambda: made.append(locations(first.run(name="sweep"))))
+    thread.start()
+    begun.wait(60)
+
+    made.append(locations(second.run(name="sweep")))
+
+    assert sorted(made[0]) == sorted(made[1])
+    assert len(account.backend.taken) == 4
+    assert list_commands(second.keys) == ()
+    second.run(name="sweep")
+    assert len(account.backend.taken) == 7
+
+
+def test_of_two_sweeps_that_start_at_once_one_waits(account: Account) -> None:
+    both = Barrier(2)
+
+    class FirstLook:
+        """Sees no other command before both have looked."""
+
+        def __init__(self, keys: SqliteRequestKeys) -> None:
+            self.keys, self.looks = keys, 0
+
+        def list_requests(self, caller: str) -> tuple[StoredRequest, ...]:
+            found = self.keys.list_requests(caller)
+            self.looks += 1
+            if self.looks == 1:
+                both.wait(60)
+            return found
+
+    made: list[list[str]] = []
+
+    def run() -> None:
+        process = account.process()
+        requests = FirstLook(process.keys)
+        process.once = msgspec.structs.replace(process.once, requests=requests)
+        made.append(locations(process.run(name="sweep")))
+
+    threads = [Thread(target=run) for _ in range(2)]
+    for each in threads:
+        each.start()
     for each in threads:
         each.join(60)
 
