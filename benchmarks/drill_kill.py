@@ -117,12 +117,14 @@ class User:
     def generate_and_kill(self, seconds: float, number: int) -> str:
         return self.run_and_kill(*self._generate(number), after=seconds)
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *words: str, stderr: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [IMAGEN, *words],
             env=self.env,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
         )
 
     def run_and_kill(self, *words: str, after: float) -> str:

@@ -72,12 +72,12 @@ def repeat_until_done(
         user = User(folder, server)
         (folder / "imagen.yaml").write_text(CONFIG.format(url=server.url))
         command = _words(user, kind, images)
-        kills = forgotten = 0
+        kills = forgotten = late = 0
         while True:
             processes = [user.start(*command)]
             # `generate` without a key is a new purchase while the first one runs.
             if kills and kind != "generate" and dice.random() < 0.5:
-                processes.append(user.start(*command))
+                processes.append(user.start(*command, stderr=subprocess.PIPE))
             try:
                 # Longer each time: to look a lost job up takes some seconds.
                 longest = (0.4 + images * 0.1) * (1 + kills / 4)
@@ -86,8 +86,13 @@ def repeat_until_done(
             except subprocess.TimeoutExpired:
                 for each in processes:
                     each.kill()
-            printed = [len(each.communicate()[0].splitlines()) for each in processes]
+            ended = [each.communicate() for each in processes]
+            printed = [len(paths.splitlines()) for paths, _ in ended]
             codes = [each.returncode for each in processes]
+            # A sweep that begins when the other one has ended is a new purchase. It
+            # neither waits nor continues.
+            if kind == "sweep" and b"interrupted" not in (words := ended[-1][1] or b""):
+                late += len(processes) == 2 and b"Waiting" not in words
             kills += sum(code < 0 for code in codes)
             # Killed between the record of a call and its request: no lookup finds it,
             # and only the user may say that it does not exist.
@@ -110,11 +115,12 @@ def repeat_until_done(
             if done.returncode or len(done.stdout.splitlines()) != images:
                 return kills, f"repetition {each}: {done.stdout}{done.stderr}"
         found = {**user.count_images(), "predictions": len(user.predictions())}
-        if {server.created, server.paid, *found.values()} != {images}:
+        whole = images * max(1, min(server.created // images, 1 + late))
+        if {server.created, server.paid, *found.values()} != {whole}:
             return kills, f"created {server.created}, paid {server.paid}, {found}"
         if forgotten:
             print(f"forgotten by the user, since no job was found: {forgotten} calls")
-        left = user.open_calls()
+        left = [each for each in user.open_calls() if each.get("images_left", 1)]
         return kills, f"still open: {left}" if left else ""
 
 
