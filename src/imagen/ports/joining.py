@@ -19,10 +19,16 @@ class JoinableRequests(Protocol):
     Every method raises `JournalError` if the record cannot be read or written.
     """
 
-    def find(self, key: RequestKey, *, since: datetime) -> tuple[Joinable, ...]:
+    def find(
+        self, key: RequestKey, *, since: datetime, answered: bool = True
+    ) -> tuple[Joinable, ...]:
         """Return the caller's requests with this fingerprint, the oldest first.
 
         Those that have ended before `since` are left out.
+
+        Args:
+            answered: Whether to return those that were answered with images or an
+                error. Refused ones are always returned.
         """
         ...
 

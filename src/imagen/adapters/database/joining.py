@@ -27,7 +27,10 @@ _LOST = ""
 _FIND = """
     SELECT key, created_at, connection, retries, answer FROM requests
     WHERE caller = :caller AND fingerprint = :fingerprint
-    AND (ended_at IS NULL OR ended_at >= :since) ORDER BY created_at, key
+    AND (ended_at IS NULL OR ended_at >= :since)
+    AND (:answered OR connection <> 'answered'
+        OR json_extract(answer, '$.status') IN (429, 503))
+    ORDER BY created_at, key
 """
 _CONNECTION = """
     SELECT connection, retries FROM requests
@@ -90,12 +93,19 @@ class SqliteJoinableRequests:
         self._database = database
         self._process_lock = process_lock
 
-    def find(self, key: RequestKey, *, since: datetime) -> tuple[Joinable, ...]:
+    def find(
+        self, key: RequestKey, *, since: datetime, answered: bool = True
+    ) -> tuple[Joinable, ...]:
         """Return the caller's requests with this fingerprint, the oldest first.
 
         Those that have ended before `since` are left out.
+
+        Args:
+            answered: Whether to return those that were answered with images or an
+                error. Refused ones are always returned.
         """
-        values = {**_columns(key), "since": datetime_to_micros(since)}
+        at = datetime_to_micros(since)
+        values = {**_columns(key), "since": at, "answered": answered}
         path = self._database.path
         with self._database.decoding() as connection:
             rows = connection.execute(_FIND, values).fetchall()

@@ -183,19 +183,30 @@ class Job:
         """1 for the first request in the queue; 0 if it does not wait."""
         return 0 if self.place is None else self.place.number
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was refused before anything was sent."""
+        answer = None if self.outcome is None else self.outcome.answer
+        return answer is not None and answer.status in REFUSALS
+
+    def may_be_joined(self, retries: int | None) -> bool:
+        """Return whether a request that states this retry number could join it.
+
+        It is quick, and only the first condition.
+        """
+        is_lost = not (self.followers or self.answered)
+        return is_lost or bool(retries) or self.is_refused
+
     def to_joinable(self) -> Joinable:
         """Return what decides whether another request joins this one."""
         state: ConnectionState = "answered" if self.answered else "lost"
-        outcome = self.outcome
         return Joinable(
             id=self.id,
             created_at=self.created_at,
             connection="open" if self.followers else state,
             retries=self.retries,
             sent=self.position == 0,
-            refused=outcome is not None
-            and outcome.answer is not None
-            and outcome.answer.status in REFUSALS,
+            refused=self.is_refused,
         )
 
     def cancel(self, error: BaseException) -> None:

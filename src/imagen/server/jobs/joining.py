@@ -55,10 +55,10 @@ class RecentRequests:
         """
         name = _name(request)
         key = _build_key(request.caller, "-", request.fingerprint)
-        stored = await self._find_stored(key)
+        stored = await self._find_stored(key, answered=bool(retries))
         failed: set[Joinable] = set()
         while True:
-            candidates = self._list(name, stored, prefer_stored=bool(failed))
+            candidates = self._list(name, retries, stored, prefer_stored=bool(failed))
             found = find_joinable([c for c in candidates if c not in failed], retries)
             if found is None:
                 return None
@@ -72,11 +72,12 @@ class RecentRequests:
                 return joined
             # Another server has changed it.
             failed.add(found)
-            stored = await self._find_stored(key)
+            stored = await self._find_stored(key, answered=bool(retries))
 
     def _list(
         self,
         name: tuple[str, str],
+        retries: int | None,
         stored: Sequence[Joinable],
         *,
         prefer_stored: bool,
@@ -84,9 +85,16 @@ class RecentRequests:
         """Return the equal requests that this process and the database know."""
         found = {each.id: each for each in stored}
         for job in self._equal.get(name, {}).values():
-            if job.is_joining or job.is_cancelled or self._is_old(job):
+            is_known = job.followers or not (prefer_stored and job.id in found)
+            # First what is quick, since thousands of requests may be equal.
+            if (
+                (is_known and not job.may_be_joined(retries))
+                or job.is_joining
+                or job.is_cancelled
+                or self._is_old(job)
+            ):
                 found.pop(job.id, None)
-            elif job.followers or not (prefer_stored and job.id in found):
+            elif is_known:
                 found[job.id] = job.to_joinable()
         return list(found.values())
 
@@ -122,7 +130,7 @@ class RecentRequests:
 
     def _remember(self, job: Job) -> None:
         self._ended.append(job)
-        if job.to_joinable().refused:
+        if job.is_refused:
             # Else there is nothing that its repetition could be taken for.
             job.is_stored = job.is_stored or len(self._equal[_name(job)]) > 1
         elif not job.answered:
@@ -141,7 +149,7 @@ class RecentRequests:
         if not job.is_stored:
             return False
         await self._written(job)
-        rows = await self._find_stored(self.key_of(job))
+        rows = await self._find_stored(self.key_of(job), answered=True)
         return any(row.id == job.id and row.connection == "open" for row in rows)
 
     def track(self, task: "asyncio.Task[None]") -> None:
@@ -154,7 +162,9 @@ class RecentRequests:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_DRAIN_TIMEOUT)
 
-    async def _find_stored(self, key: RequestKey) -> tuple[Joinable, ...]:
+    async def _find_stored(
+        self, key: RequestKey, *, answered: bool
+    ) -> tuple[Joinable, ...]:
         now, joinable = self._context.now(), self._context.stores.joinable
         is_due = self._cleaned_at is None or now - self._cleaned_at > _CLEANUP_INTERVAL
         if is_due:
@@ -163,7 +173,7 @@ class RecentRequests:
         def find() -> tuple[Joinable, ...]:
             if is_due:
                 joinable.expire(now=now, after=self._linger)
-            return joinable.find(key, since=now - self._linger)
+            return joinable.find(key, since=now - self._linger, answered=answered)
 
         try:
             return await self._context.in_thread(find)
