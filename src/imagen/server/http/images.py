@@ -382,8 +382,10 @@ async def _respond(
         return stream_events(job, events)
     result = await job.follow(connection)
     replayed = result.replayed and key is not None
+    body = partial(build_images_body, result, describe)
     return Response(
-        await context.in_thread(lambda: build_images_body(result, describe)),
+        # Links need the history and the files.
+        await context.in_thread(body) if fields.response_format == "url" else body(),
         media_type="application/json",
         headers={REPLAYED: "true"} if replayed else {},
     )

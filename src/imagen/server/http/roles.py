@@ -16,7 +16,8 @@ A route that changes nothing needs `read`, every other one `make`.
 """
 
 
-def check_role(
+# Asynchronous, as Litestar calls another function in a thread, for each request.
+async def check_role(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
     """Raise an ErrorResponse (403) unless the caller has the role of the route."""

@@ -144,6 +144,7 @@ class RequestDispatcher:
             job.timer.cancel()
         job.ended_at = job.ended_at or self.context.now()
         self.board.end(job)
+        self._recent.note(job)
         if not job.followers:
             self._recent.settle(job)
 
@@ -155,6 +156,7 @@ class RequestDispatcher:
             job.timer.cancel()
         connection.headers["Imagen-Job"] = job.id
         connection.on_end(partial(self._disconnect, job))
+        self._recent.note(job)
         # The job may have waited for a client.
         self.context.queues[job.backend].advance()
 
@@ -162,6 +164,7 @@ class RequestDispatcher:
         job.followers -= 1
         # A shutdown answers before the job has ended.
         job.answered = job.answered or (answered and job.task.done())
+        self._recent.note(job)
         if job.followers:
             return
         if job.id not in self._jobs:

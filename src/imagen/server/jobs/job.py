@@ -190,10 +190,7 @@ class Job:
         return answer is not None and answer.status in REFUSALS
 
     def may_be_joined(self, retries: int | None) -> bool:
-        """Return whether a request that states this retry number could join it.
-
-        It is quick, and only the first condition.
-        """
+        """Return whether a request that states this retry number could join it."""
         is_lost = not (self.followers or self.answered)
         return is_lost or bool(retries) or self.is_refused
 

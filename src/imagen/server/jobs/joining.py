@@ -35,6 +35,8 @@ class RecentRequests:
         self._linger = timedelta(seconds=context.settings.serve.linger)
         # By caller and fingerprint, then by id.
         self._equal: dict[tuple[str, str], dict[str, Job]] = {}
+        # Those of them that any request may join: thousands of others may be equal.
+        self._lost: dict[tuple[str, str], dict[str, Job]] = {}
         self._ended: deque[Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cleaned_at: datetime | None = None
@@ -83,20 +85,27 @@ class RecentRequests:
         prefer_stored: bool,
     ) -> list[Joinable]:
         """Return the equal requests that this process and the database know."""
-        found = {each.id: each for each in stored}
-        for job in self._equal.get(name, {}).values():
-            is_known = job.followers or not (prefer_stored and job.id in found)
-            # First what is quick, since thousands of requests may be equal.
-            if (
-                (is_known and not job.may_be_joined(retries))
-                or job.is_joining
-                or job.is_cancelled
-                or self._is_old(job)
+        equal = self._equal.get(name, {})
+        found: dict[str, Joinable] = {}
+        for each in stored:
+            job = equal.get(each.id)
+            if job is None or (
+                prefer_stored and not job.followers and self._is_usable(job)
             ):
-                found.pop(job.id, None)
-            elif is_known:
+                found[each.id] = each
+        candidates = equal if retries else self._lost.get(name, {})
+        for job in candidates.values():
+            if job.id not in found and self._is_usable(job):
                 found[job.id] = job.to_joinable()
         return list(found.values())
+
+    def note(self, job: Job) -> None:
+        """Notice that a job, or a connection to it, has begun or ended."""
+        name = _name(job)
+        if job.id in self._equal.get(name, {}) and job.may_be_joined(None):
+            self._lost.setdefault(name, {})[job.id] = job
+        else:
+            _remove(self._lost, job)
 
     def lose(self, job: Job) -> None:
         """Record that a running job has lost its last client."""
@@ -273,6 +282,9 @@ class RecentRequests:
     def _is_known(self, job: Job) -> bool:
         return job.id in self._equal.get(_name(job), {})
 
+    def _is_usable(self, job: Job) -> bool:
+        return not (job.is_joining or job.is_cancelled or self._is_old(job))
+
     def _is_old(self, job: Job) -> bool:
         ended_at = job.ended_at
         if ended_at is None or not job.is_idle:
@@ -280,11 +292,8 @@ class RecentRequests:
         return ended_at < self._context.now() - self._linger
 
     def _forget(self, job: Job) -> None:
-        name = _name(job)
-        equal = self._equal.get(name, {})
-        equal.pop(job.id, None)
-        if not equal:
-            self._equal.pop(name, None)
+        _remove(self._equal, job)
+        _remove(self._lost, job)
 
     def _forget_old(self) -> None:
         while self._ended and (
@@ -293,6 +302,14 @@ class RecentRequests:
             job = self._ended.popleft()
             if job.is_idle and not job.is_joining:
                 self._forget(job)
+
+
+def _remove(jobs: dict[tuple[str, str], dict[str, Job]], job: Job) -> None:
+    name = _name(job)
+    if (equal := jobs.get(name)) is not None:
+        equal.pop(job.id, None)
+        if not equal:
+            del jobs[name]
 
 
 def _name(request: Job | JobRequest) -> tuple[str, str]:
