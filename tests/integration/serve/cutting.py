@@ -1,9 +1,9 @@
-"""A TCP relay that cuts connections at random."""
+"""A TCP relay that cuts connections, all at once or at random."""
 
 import random
 import socket
 from contextlib import suppress
-from threading import Lock, Thread, Timer
+from threading import Event, Lock, Thread, Timer
 from typing import Self
 
 
@@ -12,15 +12,20 @@ class CuttingRelay:
 
     Args:
         to: The port.
-        share: The share of connections that are cut, from 0 to 1.
-        within: Seconds within which a connection is cut.
+        share: The share of connections that are cut at random, from 0 to 1.
+        within: Seconds within which such a connection is cut.
 
     Attributes:
         cut: The number of connections that were cut.
     """
 
-    def __init__(self, to: int, *, share: float, within: float, seed: int) -> None:
+    def __init__(
+        self, to: int, *, share: float = 0.0, within: float = 0.0, seed: int = 0
+    ) -> None:
         self.cut = 0
+        self._open: set[tuple[socket.socket, socket.socket]] = set()
+        self._resumed = Event()
+        self._resumed.set()
         self._to, self._share, self._within = to, share, within
         self._random, self._lock = random.Random(seed), Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -33,6 +38,18 @@ class CuttingRelay:
     def __exit__(self, *_: object) -> None:
         self._listener.close()
 
+    def cut_all(self) -> None:
+        """Cut all connections; those that come later wait for `resume`."""
+        self._resumed.clear()
+        with self._lock:
+            ends = list(self._open)
+        for each in ends:
+            self._cut(*each)
+
+    def resume(self) -> None:
+        """Relay connections again."""
+        self._resumed.set()
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
@@ -40,8 +57,10 @@ class CuttingRelay:
                 Thread(target=self._relay, args=[client], daemon=True).start()
 
     def _relay(self, client: socket.socket) -> None:
+        self._resumed.wait()
         with client, socket.create_connection(("127.0.0.1", self._to)) as server:
             with self._lock:
+                self._open.add((client, server))
                 is_cut = self._random.random() < self._share
                 after = self._random.uniform(0, self._within)
             timer = Timer(after, self._cut, [client, server])
@@ -51,6 +70,8 @@ class CuttingRelay:
             Thread(target=_copy, args=[client, server], daemon=True).start()
             _copy(server, client)
             timer.cancel()
+            with self._lock:
+                self._open.discard((client, server))
 
     def _cut(self, *ends: socket.socket) -> None:
         self.cut += 1
