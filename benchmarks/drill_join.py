@@ -1,10 +1,11 @@
-"""OpenAI's client gives up and repeats by itself; every image is paid once.
+"""OpenAI's clients give up and repeat by themselves; every image is paid once.
 
     python -m benchmarks.drill_join --requests 200
 
 A Replicate of our own takes longer for an image than each client waits, some
 connections are cut at random, and half of the clients are behind an nginx that cuts,
-too, where it is installed. Nobody sends an Idempotency-Key.
+too, where it is installed. Every third client is the one for JavaScript, where it is
+installed (sh tools/test-packages.sh). No client sends an Idempotency-Key.
 """
 
 import json
@@ -23,8 +24,15 @@ from benchmarks.common import Verdicts, arguments
 from tests.integration.replicate.models import SCHNELL
 from tests.integration.replicate.server import ReplicateServer
 from tests.integration.serve.cutting import CuttingRelay
+from tests.integration.serve.javascript import (
+    ClientError,
+    JavaScriptClients,
+    is_installed,
+)
 from tests.integration.serve.proxy import NGINX, nginx
 from tests.integration.serve.running import Running, until
+
+RETRIES = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,17 +72,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             for port in ports
         ]
 
+        javascript = None
+        if is_installed():
+            javascript = stack.enter_context(JavaScriptClients())
+
         def generate(number: int) -> str:
             url = relays[number % len(relays)].url
             timeout = timeouts.uniform(0.3, 1.5) * given.seconds
-            with openai.OpenAI(
-                base_url=f"{url}/v1", api_key="x", max_retries=20, timeout=timeout
-            ) as client:
-                try:
-                    made = client.images.generate(model="paid", prompt=f"fox {number}")
-                except openai.OpenAIError as error:
-                    return type(error).__name__
-            return "answered" if made.data and made.data[0].b64_json else "empty"
+            prompt = f"fox {number}"
+            if javascript is not None and number % 3 == 2:
+                answer = _ask_javascript(javascript, url, prompt, timeout)
+                return f"{answer} (JavaScript)"
+            return _ask_python(url, prompt, timeout)
 
         with ThreadPoolExecutor(given.at_once) as pool:
             answers = Counter(pool.map(generate, range(given.requests)))
@@ -93,6 +102,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         holds=paid == stored == len(prompts) == given.requests,
     )
     return verdicts.exit_code()
+
+
+def _ask_python(url: str, prompt: str, timeout: float) -> str:
+    with openai.OpenAI(
+        base_url=f"{url}/v1", api_key="x", max_retries=RETRIES, timeout=timeout
+    ) as client:
+        try:
+            made = client.images.generate(model="paid", prompt=prompt)
+        except openai.OpenAIError as error:
+            return type(error).__name__
+    return "answered" if made.data and made.data[0].b64_json else "empty"
+
+
+def _ask_javascript(
+    clients: JavaScriptClients, url: str, prompt: str, timeout: float
+) -> str:
+    fields = {"model": "paid", "prompt": prompt}
+    sent = clients.send("openai", url, retries=RETRIES, timeout=timeout, fields=fields)
+    try:
+        made = sent.result()
+    except ClientError as error:
+        return error.kind
+    return "answered" if made and made[0] else "empty"
 
 
 def _config(url: str, at_once: int) -> dict[str, object]:
