@@ -144,6 +144,29 @@ def test_a_rerun_can_have_another_prompt_and_style(shop: Running) -> None:
     assert len(shop.stored) == 2
 
 
+def test_fields_have_the_names_of_the_images_api(shop: Running) -> None:
+    asked = {"prompt": "a fox", "width": 64, "height": 48, "steps": 7, "seed": -1}
+
+    estimate = shop.http.post("/gallery/api/estimate", json=asked)
+    job_id = start(shop.http, "names", **asked, size=None).json()["id"]
+    [image] = follow(shop, job_id, "done")["images"]
+    details = shop.http.get(f"/gallery/api/images/{image['id']}").json()
+
+    assert (estimate.status_code, estimate.json()["size"]) == (200, "64x48")
+    assert (details["sidecar"]["width"], details["sidecar"]["height"]) == (64, 48)
+    assert details["sidecar"]["steps"] == 7
+    assert details["sidecar"]["seed"] > 0
+
+
+def test_head_of_a_stream_of_jobs_ends(shop: Running) -> None:
+    answers = [shop.http.head(f"{JOBS}/events") for _ in range(3)]
+
+    for answer in answers:
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+    assert shop.http.get(JOBS).json() == []  # on the same connection
+
+
 def test_a_stream_of_jobs_ends_with_the_server(serve: Any) -> None:
     server = serve(
         {"default_backend": "mock", "backends": {"mock": {"adapter": "mock"}}}

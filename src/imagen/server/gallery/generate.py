@@ -24,7 +24,11 @@ from imagen.server.gallery.library import ImageLibrary
 from imagen.server.gallery.pictures import PATH
 from imagen.server.http.images import KeyHeader
 from imagen.server.http.models import ModelData, build_model_list
-from imagen.server.http.request_mapping import build_work_item, check_limits
+from imagen.server.http.request_mapping import (
+    build_work_item,
+    check_limits,
+    normalize_fields,
+)
 from imagen.server.http.schemas import GenerationFields, Name
 from imagen.server.jobs.board import JobView
 from imagen.server.jobs.dispatcher import RequestDispatcher
@@ -98,10 +102,11 @@ async def estimate(
     context: NamedDependency[ServerContext],
 ) -> CostEstimate:
     """Estimate the cost of a request; no budget is reserved."""
-    check_limits(data, context.settings.serve)
+    fields = normalize_fields(data)
+    check_limits(fields, context.settings.serve)
     runtime, caller = context.runtime, request.user
     return await context.in_thread(
-        lambda: _estimate(build_work_item(data, runtime, caller=caller), runtime)
+        lambda: _estimate(build_work_item(fields, runtime, caller=caller), runtime)
     )
 
 

@@ -18,6 +18,7 @@ from imagen.server.http.images import KeyHeader, fingerprint
 from imagen.server.http.request_mapping import (
     build_work_item,
     check_limits,
+    normalize_fields,
     parse_model,
 )
 from imagen.server.http.schemas import MAX_PARTIAL_IMAGES, GenerationFields
@@ -52,11 +53,11 @@ async def start_job(
 ) -> JobView:
     """Start a job that continues without its client, once per key."""
     context = dispatcher.context
-    check_limits(data, context.settings.serve)
-    backend, _ = parse_model(context.settings, data.model)
     fields = msgspec.structs.replace(
-        data, stream=True, partial_images=MAX_PARTIAL_IMAGES
+        normalize_fields(data), stream=True, partial_images=MAX_PARTIAL_IMAGES
     )
+    check_limits(fields, context.settings.serve)
+    backend, _ = parse_model(context.settings, fields.model)
     key = build_key(request, idempotency_key, fingerprint("gallery", fields, (), None))
     asked = JobRequest(
         backend=backend,

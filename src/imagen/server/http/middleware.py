@@ -92,6 +92,8 @@ class AccessMiddleware:
         entry = AccessEntry(scope)
         scope["state"]["request_id"] = entry.id
         respond = self._complete(scope, entry, send)
+        if scope.get("method") != "HEAD":  # which has no body that could be cut off
+            receive = _with_body_timeout(receive)
         try:
             await self._handle(scope, receive, respond, entry)
         finally:
@@ -115,7 +117,7 @@ class AccessMiddleware:
             await send_error(failure, scope, send)
             return
         try:
-            await self._app(scope, _with_body_timeout(receive), send)
+            await self._app(scope, receive, send)
         except asyncio.CancelledError:
             # uvicorn cancels handlers that are not done when the shutdown time is over.
             if entry.started:
@@ -125,9 +127,9 @@ class AccessMiddleware:
     def _complete(self, scope: Scope, entry: AccessEntry, send: Send) -> Send:
         """Return a `send` that adds the headers of all responses.
 
-        For HEAD it leaves out the body.
+        For HEAD it ends the response after them: a stream would stay open.
         """
-        has_body = scope.get("method") != "HEAD"
+        is_head = scope.get("method") == "HEAD"
         cors = self._origins.cors_headers(dict(scope["headers"]))
         always = (*_SECURITY_HEADERS, *cors, (b"x-request-id", entry.id.encode()))
 
@@ -137,10 +139,11 @@ class AccessMiddleware:
                 headers = [*message.get("headers", ())]
                 names = {name for name, _ in headers}
                 headers += [each for each in always if each[0] not in names]
-                message = {**message, "headers": headers}
-            elif message["type"] == "http.response.body" and not has_body:
-                message = {**message, "body": b""}
-            await send(message)
+                await send({**message, "headers": headers})
+                if is_head:
+                    await send({"type": "http.response.body", "body": b""})
+            elif not is_head or message["type"] != "http.response.body":
+                await send(message)
 
         return send_completed
 
