@@ -1,6 +1,8 @@
 """Limits of connections: their number, and the time for the headers of a request."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -53,9 +55,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     Attributes:
         largest: The number of connections that may be open.
+        log: Writes a line to the log.
     """
 
     largest = 0
+    log: Callable[[str], None]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -91,6 +95,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer a request that cannot be parsed in OpenAI's format."""
         del msg
+        client = self.client[0] if self.client else "unix"
+        self.log(f"request from {client} is not valid HTTP: 400")
         self._clear_deadline()
         self.transport.write(_INVALID)
         self.transport.close()
@@ -110,6 +116,27 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def limit_connections(largest: int) -> type[LimitedProtocol]:
+def limit_connections(
+    largest: int, log: Callable[[str], None]
+) -> type[LimitedProtocol]:
     """Return the protocol with this number of connections, for `uvicorn.Config`."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"largest": largest})
+    attributes = {"largest": largest, "log": staticmethod(log)}
+    return type("LimitedProtocol", (LimitedProtocol,), attributes)
+
+
+class UvicornLog(logging.Handler):
+    """Writes uvicorn's warnings and errors to the log of the server.
+
+    Args:
+        log: Writes a line to the log.
+    """
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message, unless `send_400_response` has a better one."""
+        message = self.format(record)
+        if message != "Invalid HTTP request received.":
+            self._log(message)

@@ -1,6 +1,7 @@
 """Run the HTTP server: bind the address, serve until a signal, shut down in order."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import uvicorn
 
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.server.app import build_app
-from imagen.server.connections import limit_connections
+from imagen.server.connections import UvicornLog, limit_connections
 from imagen.server.jobs.dispatcher import RequestDispatcher
 from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import parse_keys
@@ -72,10 +73,11 @@ def serve(
             context.replace_budgets(configured + loaded.budgets)
             log(f"reloaded {len(keys.callers)} keys")
 
+        logging.getLogger("uvicorn.error").addHandler(UvicornLog(log))
         server = _Server(
             uvicorn.Config(
                 build_app(context, dispatcher, keys=keys),
-                http=limit_connections(settings.serve.connections),
+                http=limit_connections(settings.serve.connections, log),
                 log_config=None,
                 access_log=False,
                 server_header=False,

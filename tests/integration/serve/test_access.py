@@ -158,6 +158,17 @@ def test_a_page_of_another_site_cannot_use_the_key_of_a_browser(
     assert guarded.http.get("/v1/models", headers=headers).status_code == 200
 
 
+def test_what_is_not_http_is_logged_with_its_address(server: Running) -> None:
+    begun = len(server.log.read_text())
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+    logged = server.log.read_text()[begun:]
+    assert "imagen: request from 127.0.0.1 is not valid HTTP: 400\n" in logged
+    assert "Invalid HTTP request received" not in logged
+
+
 def test_a_page_of_another_site_cannot_delete(shop: Running) -> None:
     [image] = shop.ask().json()["data"]
     headers = {"Origin": "https://evil.example"}

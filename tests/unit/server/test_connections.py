@@ -54,7 +54,8 @@ class Timers:
 
 class Connections:
     def __init__(self, largest: int) -> None:
-        self._protocol = limit_connections(largest)
+        self.log: list[str] = []
+        self._protocol = limit_connections(largest, self.log.append)
         self._config = uvicorn.Config(
             echo, http=self._protocol, log_config=None, lifespan="off"
         )
