@@ -542,6 +542,32 @@ def test_a_locked_gallery_asks_for_the_key(page: "Page", locked: Running) -> Non
     see(page.get_by_label("Key")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("role", "makes", "deletes"),
+    [("read", 0, 0), ("make", 1, 0), ("admin", 1, 1)],
+)
+def test_the_page_offers_what_the_role_of_the_key_may_do(
+    page: "Page", locked: Running, role: str, makes: int, deletes: int
+) -> None:
+    def give_role(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "role": role})
+
+    page.route("**/session", give_role)
+    visit(page, locked, "#/make")
+    page.get_by_label("Key").fill(KEY)
+    page.keyboard.press("Enter")
+
+    see(page.locator("form.maker:visible")).to_have_count(makes)
+    see(page.locator(".reader:visible")).to_have_count(1 - makes)
+    see(page.locator("nav a:visible", has_text="Generate")).to_have_count(makes)
+    page.get_by_role("link", name="Images").click()
+    page.locator(".tile a").click()
+    see(page.locator("#image .facts")).to_be_visible()
+    see(page.get_by_role("button", name="Generate again")).to_have_count(makes)
+    see(page.get_by_role("button", name="Delete")).to_have_count(deletes)
+
+
 def test_escape_does_not_close_the_key_dialog(page: "Page", locked: Running) -> None:
     visit(page, locked)
     see(page.get_by_label("Key")).to_be_focused()

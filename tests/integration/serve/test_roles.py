@@ -113,7 +113,8 @@ def test_readiness_needs_no_key(running: Running) -> None:
 
 def test_a_session_has_the_role_of_its_key(running: Running) -> None:
     with running.client() as client:
-        assert client.post(SESSION, json={"key": READER}).status_code == 200
+        assert client.post(SESSION, json={"key": READER}).json()["role"] == "read"
+        assert client.get(SESSION).json()["role"] == "read"
         assert client.get(IMAGES).status_code == 200
         assert client.post(GENERATIONS, json=ASKED).status_code == 403
         assert client.get("/metrics").status_code == 403

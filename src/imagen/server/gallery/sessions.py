@@ -14,7 +14,7 @@ from imagen.server.errors import ErrorResponse
 from imagen.server.http.access_log import client_address
 from imagen.server.http.roles import ROLE
 from imagen.server.jobs.service import ServerContext
-from imagen.server.keys import ApiKeys, Caller
+from imagen.server.keys import ApiKeys, Caller, Role
 
 PATH = "/gallery/api/session"
 SESSION_SECONDS = 30 * 24 * 3600
@@ -33,9 +33,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         locked: True if a key is required and the browser has not sent one.
         keys: True if the server requires keys.
+        role: What the caller may do; the page shows only that.
     """
 
     caller: str
+    role: Role
     locked: bool
     keys: bool
 
@@ -53,7 +55,10 @@ def get_session(
         or read_session(keys, context, cookies) is not None
     )
     return Session(
-        caller=request.user, locked=bool(keys) and not has_credentials, keys=bool(keys)
+        caller=request.user,
+        role=request.auth,
+        locked=bool(keys) and not has_credentials,
+        keys=bool(keys),
     )
 
 
@@ -74,15 +79,14 @@ def open_session(
     expires = int(context.now().timestamp()) + SESSION_SECONDS
     key = data.key.strip()
     token = keys.create_session(key, expires=expires, secret=context.secret)
-    if token is None:
+    caller = keys.caller_of(key)
+    if token is None or caller is None:
         address = client_address({**request.scope})
         context.log(f"failed login from {address}: unknown API key in the gallery")
         raise ErrorResponse(
             401, "Invalid API key for this server.", code="invalid_api_key"
         )
-    caller = keys.caller_of(key)
-    name = "" if caller is None else caller.name
-    session = Session(caller=name, locked=False, keys=True)
+    session = Session(caller=caller.name, role=caller.role, locked=False, keys=True)
     cookie = _cookie(token, request, context, max_age=SESSION_SECONDS)
     return Response(session, cookies=[cookie])
 

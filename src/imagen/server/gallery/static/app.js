@@ -196,7 +196,7 @@ function updateCount() {
   } else if (filtered) {
     empty.replaceChildren(h("p", {}, "No images match the filters."));
   } else {
-    empty.replaceChildren(h("p", {}, "No images yet."), h("a", { class: "button", href: "#/make" }, "Generate one"));
+    empty.replaceChildren(h("p", {}, "No images yet."), h("a", { class: "button", href: "#/make", "data-needs": "make" }, "Generate one"));
   }
 }
 
@@ -204,6 +204,7 @@ async function showSession() {
   const session = await fetchJson("gallery/api/session");
   find("who").textContent = session.caller;
   find("leave").hidden = !session.keys || session.locked;
+  document.documentElement.dataset.role = session.locked ? "" : session.role; // style.css hides what the role may not do
 }
 
 find("leave").addEventListener("click", async () => {

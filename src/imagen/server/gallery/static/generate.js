@@ -51,7 +51,7 @@ export class GenerateView {
     this.estimateText = h("div", { class: "expected", role: "status" });
     this.send = h("button", { class: "primary", type: "submit" }, "Generate");
     this.notes = h("p", { class: "note", role: "status" });
-    this.form = h("form", { class: "maker", onsubmit: (event) => { event.preventDefault(); this.run(); }, oninput: () => { this.updateFields(); this.scheduleEstimate(); } },
+    this.form = h("form", { class: "maker", "data-needs": "make", onsubmit: (event) => { event.preventDefault(); this.run(); }, oninput: () => { this.updateFields(); this.scheduleEstimate(); } },
       h("h1", { id: "make-title" }, "Generate images"),
       this.notes,
       field("Prompt", this.prompt),
@@ -70,8 +70,9 @@ export class GenerateView {
       if (!event.repeat) this.form.requestSubmit();
     });
     this.budgetList = h("section", { class: "budgets", "aria-label": "Budgets" });
-    this.rerun = h("div", { class: "again" });
-    this.root.replaceChildren(h("div", { class: "making" }, h("div", { class: "side" }, this.form, this.budgetList), h("div", {}, this.rerun, this.jobs.root)));
+    this.rerun = h("div", { class: "again", "data-needs": "make" });
+    const reader = h("p", { class: "reader" }, "Your key has the role read: it shows images, and cannot generate any.");
+    this.root.replaceChildren(h("div", { class: "making" }, h("div", { class: "side" }, reader, this.form, this.budgetList), h("div", {}, this.rerun, this.jobs.root)));
   }
 
   /** Enables only the fields that the backend supports. */
