@@ -116,7 +116,6 @@ def sketching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "sketch": {"adapter": "sketch", "size": "96x64"},
             "plain": {"adapter": "mock", "size": "64x64"},
             "learner": {"adapter": "learner", "size": "64x64"},
-            "refused": {"adapter": "mock", "fail": "refused"},
         },
         "default_backend": "sketch",
         "serve": {
