@@ -13,7 +13,7 @@ from tests.contract_internal.samples import sample_entry
 from imagen.cli.app import main
 from imagen.domain.sidecar import Reference, Sidecar
 from imagen.domain.style import Style
-from imagen.server.gallery.recipes import Recipe, build_recipe
+from imagen.server.gallery.recipes import RequestRecipe, build_recipe
 
 FLAT = Style(name="flat", prompt="flat vector", negative="haze")
 PROMPT = "a 'red' fox\nrm -rf $HOME \x1b[201~ \N{RIGHT-TO-LEFT OVERRIDE}`x` \\ 狐"
@@ -25,7 +25,7 @@ def sidecar(**changes: Any) -> Sidecar:
     return msgspec.structs.replace(sample_entry(1).sidecar, **given)
 
 
-def recipe_of(**changes: Any) -> Recipe:
+def recipe_of(**changes: Any) -> RequestRecipe:
     found = build_recipe(sidecar(**changes), {"flat": FLAT})
     assert found is not None
     return found

@@ -26,7 +26,7 @@ from imagen.server.gallery.library import (
     file_exists,
     image_not_found,
 )
-from imagen.server.gallery.recipes import Recipe, build_recipe
+from imagen.server.gallery.recipes import RequestRecipe, build_recipe
 from imagen.server.http.file_response import (
     AnyRequest,
     build_file_response,
@@ -77,7 +77,7 @@ class ImageDetails(msgspec.Struct, frozen=True, kw_only=True):
     seed: str | None
     name: str
     missing: bool
-    recipe: Recipe | None
+    recipe: RequestRecipe | None
 
 
 class TrashResult(msgspec.Struct, frozen=True, kw_only=True):

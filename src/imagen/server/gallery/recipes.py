@@ -15,7 +15,7 @@ from imagen.server.http.request_mapping import find_field
 from imagen.settings.document import parse_scalar
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+class RequestRecipe(msgspec.Struct, frozen=True, kw_only=True):
     """The request that makes an image again, in three forms.
 
     Attributes:
@@ -33,7 +33,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...]
 
 
-def build_recipe(sidecar: Sidecar, styles: Mapping[str, Style]) -> Recipe | None:
+def build_recipe(sidecar: Sidecar, styles: Mapping[str, Style]) -> RequestRecipe | None:
     """Return the request that makes an image again; None if it cannot be expressed.
 
     Args:
@@ -52,7 +52,7 @@ def build_recipe(sidecar: Sidecar, styles: Mapping[str, Style]) -> Recipe | None
         arguments = " ".join(_list_form(provenance, fields))
     else:
         arguments = f"--json {_quote(body)}"
-    return Recipe(
+    return RequestRecipe(
         command=" ".join(_list_words(provenance, prompt, parameters)),
         json=body,
         route="edits" if files else "generations",

@@ -31,7 +31,7 @@ def health() -> Health:
     return Health()
 
 
-class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+class ServerReadiness(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the server can generate images; `ok` or the problem of each part."""
 
     status: Literal["ok", "not ready"]
@@ -45,16 +45,16 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     "/ready",
     responses={
         **READ_ERROR_RESPONSES,
-        503: ResponseSpec(Readiness, description="A part has a problem."),
+        503: ResponseSpec(ServerReadiness, description="A part has a problem."),
     },
     tags=["operations"],
 )
-async def ready(context: NamedDependency[ServerContext]) -> Response[Readiness]:
+async def ready(context: NamedDependency[ServerContext]) -> Response[ServerReadiness]:
     """Return whether images can be generated now; needs no key."""
     checks = await context.in_thread(lambda: check_readiness(context))
     is_ready = all(each == OK for each in checks.values())
     return Response(
-        Readiness(status="ok" if is_ready else "not ready", **checks),
+        ServerReadiness(status="ok" if is_ready else "not ready", **checks),
         status_code=200 if is_ready else 503,
         headers={"Cache-Control": "no-store"},
     )

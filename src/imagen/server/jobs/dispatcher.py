@@ -25,7 +25,13 @@ from imagen.server.errors import (
 )
 from imagen.server.jobs.board import JobBoard
 from imagen.server.jobs.connection import ClientConnection
-from imagen.server.jobs.job import Job, JobRequest, Outcome, RequestResult, build_result
+from imagen.server.jobs.job import (
+    Job,
+    JobOutcome,
+    JobRequest,
+    RequestResult,
+    build_result,
+)
 from imagen.server.jobs.joining import RecentRequests
 from imagen.server.jobs.recorded import (
     RecordedRequests,
@@ -290,7 +296,7 @@ class RequestDispatcher:
         if not job.is_stored:
             return build_result(await self._generate(job))
         result = await recorded.join(job, self._recent.key_of(job))
-        job.outcome = Outcome(answer=stored_images(result))
+        job.outcome = JobOutcome(answer=stored_images(result))
         return result
 
     async def _generate(self, job: Job) -> GenerationReport:

@@ -73,7 +73,7 @@ class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
     image_count: int = 1
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class JobOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a job has ended.
 
     Attributes:
@@ -140,7 +140,7 @@ class Job:
         self.answered = self.is_stored = self.is_loss_saved = self.is_foreign = False
         self.is_joining = self.is_idle = self.is_cancelled = False
         self.ended_at: datetime | None = None
-        self.outcome: Outcome | None = None
+        self.outcome: JobOutcome | None = None
         self.task: asyncio.Task[None]
         self.check: asyncio.Task[None] | None = None
         self.write: asyncio.Task[None] | None = None

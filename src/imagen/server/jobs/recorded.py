@@ -32,7 +32,7 @@ from imagen.server.errors import (
     client_disconnected,
     to_error_response,
 )
-from imagen.server.jobs.job import Job, Outcome, RequestResult, build_result
+from imagen.server.jobs.job import Job, JobOutcome, RequestResult, build_result
 from imagen.server.jobs.service import ServerContext
 from imagen.server.workers.pool import WorkerDied
 
@@ -118,7 +118,7 @@ class RecordedRequests:
             await self.context.in_thread(action)
             self._pending_writes.pop(name, None)
 
-    def _record(self, key: RequestKey, outcome: Outcome | None) -> None:
+    def _record(self, key: RequestKey, outcome: JobOutcome | None) -> None:
         """Store the response for later requests with the key, or release the key."""
         keys = self.context.stores.keys
         if outcome is None or outcome.answer is None:
@@ -262,18 +262,18 @@ def stored_error(error: BaseException) -> StoredAnswer:
     return StoredAnswer(status=response.status, problem=details)
 
 
-def describe_report(report: GenerationReport) -> Outcome:
+def describe_report(report: GenerationReport) -> JobOutcome:
     """Return how a run has ended."""
     if any(_is_open(failed) for failed in report.failed):
-        return Outcome()
+        return JobOutcome()
     try:
-        return Outcome(answer=stored_images(build_result(report)))
+        return JobOutcome(answer=stored_images(build_result(report)))
     except BaseException as error:  # noqa: BLE001 - the job raises it
         is_free = isinstance(error, ImagenError) and not error.may_have_cost
-        return Outcome(answer=stored_error(error), is_free=is_free)
+        return JobOutcome(answer=stored_error(error), is_free=is_free)
 
 
-def describe_error(error: BaseException) -> Outcome:
+def describe_error(error: BaseException) -> JobOutcome:
     """Return how a run has ended that raised this instead of reporting a failed image.
 
     Nothing was sent then, unless the worker died.
@@ -281,8 +281,8 @@ def describe_error(error: BaseException) -> Outcome:
     if isinstance(error, WorkerDied) or not isinstance(
         error, ErrorResponse | ImagenError
     ):
-        return Outcome()
-    return Outcome(answer=stored_error(error), is_free=True)
+        return JobOutcome()
+    return JobOutcome(answer=stored_error(error), is_free=True)
 
 
 def key_reused() -> ErrorResponse:
