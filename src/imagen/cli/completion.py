@@ -31,7 +31,7 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> None:
             f"The completion could not be installed: {error.strerror or error}: "
             f"{error.filename}."
         ) from error
-    Output().print_text(str(path))
+    Output().print_path(str(path))
     print_message("Open a new shell to use it.")
     # zsh loads completion functions only after compinit, which its default start-up
     # file does not run; the file name of a zsh completion begins with `_`.

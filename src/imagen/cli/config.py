@@ -75,7 +75,7 @@ def migrations() -> None:
 def path(*, config: ConfigFlag = None) -> None:
     """Print the path of the active config, even if the file does not exist."""
     found, _ = find_config(keep_path(config), process_environment())
-    Output().print_text(str(found))
+    Output().print_path(str(found))
 
 
 def _format_count(number: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import JsonFlag, PathWord
-from imagen.cli.tables import escape_control, format_cost, join_lines, truncate
+from imagen.cli.tables import format_cost, join_lines, truncate
 from imagen.domain.content_credentials import ContentCredentials
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.domain.inspection import Agreement, Inspection
@@ -61,7 +61,7 @@ def inspect(*images: PathWord, json: JsonFlag = False) -> int:
                 continue
             if number:
                 out.print_text("")
-            out.print_text(escape_control(found.path))
+            out.print_text(found.path)
             out.print_table(list(_rows(found)))
     return exit_codes.DONE if failed is None else exit_codes.exit_code_for(failed)
 

@@ -12,6 +12,7 @@ from imagen.domain import events
 from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.domain.errors import ImagenError
 from imagen.domain.events import Event, Listener
+from imagen.domain.printable import escape_control, escape_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,8 +85,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             self.print_path(image.location)
 
     def print_path(self, location: str) -> None:
-        """Print a path, byte for byte as the file system has it."""
-        _write(os.fsencode(location) + b"\n")
+        """Print a path, byte for byte as the file system has it.
+
+        On a terminal, its control characters are escaped.
+        """
+        if sys.stdout.isatty():
+            self.print_text(location)
+        else:
+            _write(os.fsencode(location) + b"\n")
 
     def print_sidecar(self, sidecar: "Sidecar", location: str, **more: object) -> None:
         """Print the sidecar and the path of an image as a JSON object."""
@@ -223,12 +230,16 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
             self.print_text(line)
 
     def print_json(self, value: object) -> None:
-        """Print a JSON object on one line."""
-        _write(_JSON.encode(value) + b"\n")
+        """Print a JSON object on one line, with control characters escaped."""
+        _write(escape_json(_JSON.encode(value).decode()).encode() + b"\n")
 
     def print_text(self, text: str) -> None:
-        """Print text and a newline; bytes of file names are kept."""
-        _write(text.encode(errors="surrogateescape") + b"\n")
+        """Print text and a newline, with control characters escaped."""
+        self.print_styled(escape_control(text, keep=_LAYOUT))
+
+    def print_styled(self, text: str) -> None:
+        """Print text with escape codes for colours; its contents are escaped before."""
+        _write(text.encode(errors="replace") + b"\n")
 
 
 def _with_rest(
@@ -255,7 +266,9 @@ _JSON = msgspec.json.Encoder(decimal_format="number")
 
 class _Stdout:
     def write(self, text: str) -> None:
-        _write(text.encode(errors="replace"))
+        # csv writes one row at a time; line breaks inside of a cell stay.
+        row = escape_control(text.removesuffix("\r\n"), keep=_LAYOUT)
+        _write(f"{row}\r\n".encode())
 
 
 def build_event_listener(
@@ -306,11 +319,12 @@ def create_console(*, quiet: bool) -> "Console | None":
 
 
 def print_message(message: str) -> None:
-    """Print a message to stderr, each line prefixed with `imagen: `."""
-    # Control characters are escaped: a message may quote a vendor or a file name, and
-    # those must not move the cursor. A closed stderr is ignored.
+    """Print a message to stderr, each line prefixed with `imagen: `.
+
+    Control characters are escaped. A closed stderr is ignored.
+    """
     with suppress(OSError, ValueError):
-        for line in _replace_surrogates(message).translate(_CONTROLS).splitlines():
+        for line in escape_control(message, keep=_LAYOUT).splitlines():
             print(f"imagen: {line}", file=sys.stderr)
         sys.stderr.flush()
 
@@ -320,11 +334,7 @@ def display_path(location: str) -> str:
     return os.fsencode(location).decode(errors="replace")
 
 
-_CONTROLS = {
-    number: f"\\x{number:02x}"
-    for number in (*range(0x20), *range(0x7F, 0xA0))
-    if chr(number) not in "\t\n\r"
-}
+_LAYOUT = "\t\n"
 
 
 def _replace_surrogates(text: str) -> str:

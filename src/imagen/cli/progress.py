@@ -20,6 +20,7 @@ from rich.text import Text
 from imagen.domain import events
 from imagen.domain.delivery import CHANNEL_LABELS, Channel
 from imagen.domain.events import Event
+from imagen.domain.printable import escape_control
 
 
 def _columns(amount: ProgressColumn) -> tuple[ProgressColumn, ...]:
@@ -102,7 +103,8 @@ class _Steps(ProgressColumn):
         """Return the text for one bar."""
         steps = task.fields.get("steps")
         if not steps:
-            return Text(str(task.fields.get("note") or ""), style="dim")
+            note = escape_control(str(task.fields.get("note") or ""))
+            return Text(note, style="dim")
         done = round(task.completed * steps)
         speed = task.finished_speed or task.speed
         rate = f", {speed * steps:.1f}/s" if speed else ""

@@ -1,13 +1,13 @@
-"""Text tables for the terminal: cell widths, truncation, escaped control characters."""
+"""Text tables for the terminal: cell widths, truncation, one line for each text."""
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import islice, pairwise, takewhile
 from typing import TypeVar
-from unicodedata import category
 
 from imagen.domain.money.cost import format_usd
+from imagen.domain.printable import escape_control
 
 Item = TypeVar("Item")
 
@@ -19,9 +19,6 @@ MIN_ID_LENGTH = 13
 _INDENT = _GAP = "  "
 _MIN_LAST_WIDTH = 12
 _ELLIPSIS = "…"
-_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# Zero-width (non-)joiners are invisible, but letters and emoji depend on them.
-_JOINERS = "\u200c\u200d"
 
 
 class Columns:
@@ -72,18 +69,6 @@ def paginate(items: Iterable[Item]) -> Iterator[list[Item]]:
     rest = iter(items)
     while page := list(islice(rest, PAGE)):
         yield page
-
-
-def escape_control(text: str) -> str:
-    """Return the text with control characters as escape sequences."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter.encode("unicode_escape").decode()
-        if category(letter) in _INVISIBLE and letter not in _JOINERS
-        else letter
-        for letter in text
-    )
 
 
 def join_lines(text: str) -> str:

@@ -10,10 +10,11 @@ from imagen.bootstrap.library import open_usage
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import JsonFlag, SinceFlag
-from imagen.cli.tables import Columns, escape_control, paginate, shorten_ids
+from imagen.cli.tables import Columns, paginate, shorten_ids
 from imagen.domain.errors import UsageError
 from imagen.domain.money.cost import format_micros, micros_to_usd
 from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
+from imagen.domain.printable import escape_control
 from imagen.domain.suggestion import suggest
 from imagen.settings.environment import process_environment
 from imagen.usecases.usage import UsageReport
@@ -163,7 +164,7 @@ def _print_chart(out: Output, report: UsageReport, name: Dimension) -> None:
     console = Console()
     with console.capture() as captured:
         console.print(grid)
-    out.print_text(captured.get().rstrip("\n"))
+    out.print_styled(captured.get().rstrip("\n"))
 
 
 def _upload_rows(use_case: "DeliverPending | None") -> str:

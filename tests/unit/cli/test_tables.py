@@ -7,12 +7,12 @@ from imagen.cli.tables import (
     PAGE,
     Columns,
     cell_width,
-    escape_control,
     join_lines,
     paginate,
     shorten_ids,
     truncate,
 )
+from imagen.domain.printable import escape_control
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 FOX = "\u72d0"  # two cells wide

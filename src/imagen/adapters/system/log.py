@@ -13,10 +13,13 @@ class LogListener:
     """An event listener that logs each event under its name."""
 
     def __init__(self, *, as_json: bool, colours: bool) -> None:
+        # Both escape control characters: JSON has only ASCII, and texts are reprs.
         renderer = (
             structlog.processors.JSONRenderer()
             if as_json
-            else structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0)
+            else structlog.dev.ConsoleRenderer(
+                colors=colours, pad_event_to=0, repr_native_str=True
+            )
         )
         self._log = structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr),

@@ -1,6 +1,5 @@
 """The parameters of an image as a command, as JSON and as arguments of curl."""
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 
@@ -8,6 +7,7 @@ import msgspec
 
 from imagen.bootstrap.parameters import PARAMETERS
 from imagen.domain.errors import InvalidRequest
+from imagen.domain.printable import escape_json
 from imagen.domain.rerun import Provenance, provenance_from_sidecar
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.style import Style, apply_style, combine_negatives
@@ -46,7 +46,7 @@ def build_recipe(sidecar: Sidecar, styles: Mapping[str, Style]) -> RequestRecipe
         return None
     prompt, parameters = _list_parameters(provenance, styles)
     fields, missing = _list_fields(provenance, prompt, parameters)
-    body = _escape_json(msgspec.json.encode(fields).decode())
+    body = escape_json(msgspec.json.encode(fields).decode())
     files = [*provenance.references, *filter(None, [provenance.mask])]
     if files:
         arguments = " ".join(_list_form(provenance, fields))
@@ -193,18 +193,3 @@ def _escape(character: str) -> str:
         return character
     # As octal bytes, which every version of bash and zsh understands.
     return "".join(f"\\{byte:03o}" for byte in character.encode(errors="replace"))
-
-
-def _escape_json(text: str) -> str:
-    """Return JSON with every unprintable character of its strings escaped."""
-    return _UNPRINTABLE.sub(_escape_units, text)
-
-
-def _escape_units(match: re.Match[str]) -> str:
-    if match[0].isprintable():
-        return match[0]
-    units = match[0].encode("utf-16-be", errors="replace")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
-
-
-_UNPRINTABLE = re.compile(r"[^ -~]")

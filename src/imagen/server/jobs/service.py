@@ -15,6 +15,7 @@ from imagen.bootstrap.library import read_stored_image
 from imagen.bootstrap.runtime import Runtime, find_caller, load_server_secret
 from imagen.domain.errors import ImagenError
 from imagen.domain.money.budget import Budget
+from imagen.domain.printable import escape_control
 from imagen.domain.sidecar import Sidecar
 from imagen.engine.cancellation import Cancellation
 from imagen.server.jobs.backend_queue import BackendQueue
@@ -67,8 +68,8 @@ class ServerContext:
         self.cloud_sync = BackgroundSync(self.runtime, log=self.log)
 
     def log(self, text: str) -> None:
-        """Write one line to the log; unprintable characters become spaces."""
-        self._log("".join(c if c.isprintable() else " " for c in text))
+        """Write one line to the log; control characters are escaped."""
+        self._log(escape_control(text))
 
     async def in_thread(
         self, work: Callable[[], Result], *, slow: bool = False
