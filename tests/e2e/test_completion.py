@@ -250,12 +250,9 @@ def test_the_shells_question_is_answered_without_a_word_on_stderr(
     assert "mock" not in bad.out
 
 
-@pytest.mark.xfail(
-    strict=True, reason="cyclopts 5.4 writes fpath=(...) without quotes into .zshrc"
-)
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 def test_a_home_with_a_space_in_its_name_works_in_zsh(tmp_path: Path, ask: Ask) -> None:
-    home = tmp_path / "my home"
+    home = tmp_path / "my $HOME's (home)"
     home.mkdir()
     ask("--install-completion", "--shell", "zsh", env={"HOME": str(home)})
 

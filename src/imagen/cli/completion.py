@@ -1,11 +1,15 @@
 """The command `imagen --install-completion`."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import Literal
 
 from imagen.cli import app
 from imagen.cli.output import Output, print_message
 from imagen.domain.errors import Misconfigured, UsageError
+
+_ZSH_FOLDER = Path(".zsh", "completions")
 
 
 def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> None:
@@ -18,9 +22,15 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> None:
         shell: The shell. [default: the current one]
     """
     from cyclopts.completion import ShellDetectionError
+    from cyclopts.completion.detect import detect_shell
 
     try:
-        path = app.build_app().install_completion(shell=shell)
+        shell = shell or detect_shell()
+        path = app.build_app().install_completion(
+            shell=shell, add_to_startup=shell != "zsh"
+        )
+        if path.parent == Path.home() / _ZSH_FOLDER:
+            _add_to_zshrc(path.parent)
     except ShellDetectionError as error:
         raise UsageError(
             "The current shell could not be detected.",
@@ -34,11 +44,22 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> None:
     Output().print_path(str(path))
     print_message("Open a new shell to use it.")
     # zsh loads completion functions only after compinit, which its default start-up
-    # file does not run; the file name of a zsh completion begins with `_`.
-    if path.name.startswith("_") and not _runs_compinit(Path.home() / ".zshrc"):
+    # file does not run.
+    if shell == "zsh" and not _runs_compinit(Path.home() / ".zshrc"):
         print_message(
             "Add this line to ~/.zshrc too: autoload -Uz compinit && compinit"
         )
+
+
+def _add_to_zshrc(folder: Path) -> None:
+    """Let zsh find completions in the folder; Oh My Zsh finds them by itself."""
+    # cyclopts 5.4 writes this line without quotes: a space in the home breaks it.
+    line = f"fpath=({shlex.quote(str(folder))} $fpath)\n"
+    zshrc = (Path.home() / ".zshrc").resolve()
+    content = zshrc.read_bytes() if zshrc.exists() else b""
+    if os.fsencode(line) not in content:
+        # At the beginning, because compinit reads the path.
+        zshrc.write_bytes(os.fsencode(f"# imagen completions\n{line}") + content)
 
 
 def _runs_compinit(zshrc: Path) -> bool:
