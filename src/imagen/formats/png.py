@@ -4,11 +4,12 @@ Formats: PNG third edition (W3C 2025), 11.3.3 (texts); Adobe's XMP specification
 1.1.5 (keyword of XMP).
 """
 
+import zlib
 from collections.abc import Mapping
 
 from imagen.formats.container import ANCILLARY, PNG_SIGNATURE, png_chunk, png_chunks
 from imagen.formats.exif import build_orientation_exif, read_exif, read_orientation
-from imagen.formats.texts import Texts
+from imagen.formats.texts import MAX_TEXT, Texts
 from imagen.formats.xmp import XMP_KEY, read_xmp
 
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
@@ -63,6 +64,23 @@ def strip_png(png: bytes) -> bytes:
     return bytes(kept)
 
 
+def simplify_png(png: bytes) -> bytes:
+    """Return the PNG for a decoder, without metadata.
+
+    A profile above MAX_TEXT, or after the pixels, where it is invalid, is left out too.
+    """
+    view, kept = memoryview(png := strip_png(png)), bytearray(PNG_SIGNATURE)
+    after_pixels = False
+    for kind, start, end in png_chunks(png):
+        after_pixels = after_pixels or kind == b"IDAT"
+        if kind == b"iCCP" and (
+            after_pixels or _is_huge_profile(png[start + 8 : end - 4])
+        ):
+            continue
+        kept += view[start:end]
+    return bytes(kept)
+
+
 def mend_png_checksums(png: bytes) -> bytes:
     """Return the PNG with the right checksum in every chunk."""
     chunks = [
@@ -70,6 +88,16 @@ def mend_png_checksums(png: bytes) -> bytes:
         for kind, start, end in png_chunks(png)
     ]
     return PNG_SIGNATURE + b"".join(chunks)
+
+
+def _is_huge_profile(body: bytes) -> bool:
+    _, _, deflated = body.partition(b"\0")
+    inflater = zlib.decompressobj()
+    try:
+        # After the name comes a byte for the compression method.
+        return len(inflater.decompress(deflated[1:], MAX_TEXT + 1)) > MAX_TEXT
+    except zlib.error:
+        return False  # decoders ignore it
 
 
 def _keyword(png: bytes, start: int) -> str:

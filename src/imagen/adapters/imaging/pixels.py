@@ -4,12 +4,13 @@ from io import BytesIO
 from threading import Lock
 from typing import cast
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from imagen.domain.media import SVG
 from imagen.domain.size import LARGEST_SIDE
 from imagen.formats.container import NotAnImage, read_facts
-from imagen.formats.png import mend_png_checksums
+from imagen.formats.png import mend_png_checksums, simplify_png
+from imagen.formats.texts import MAX_TEXT
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, NotAnImage)
 """Exceptions that Pillow and the size check raise for broken or oversized files."""
@@ -17,10 +18,11 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, NotAnImage)
 _DEEP_MODES = {"I", "I;16", "I;16B", "I;16L"}
 """Pillow's modes for 16-bit grey."""
 
-# Pillow's pixel limit is a module variable: two threads must not change it at once.
+# Pillow's limits are module variables: two threads must not change them at once.
 _LIMIT = Lock()
 
 _PLAIN_MODES = {"1", "L", "RGB", "RGBA", *_DEEP_MODES}
+_LARGEST_BYTE = 255
 _NEARLY_BLACK = 4
 """The brightest value of 255 that lossy formats make of black."""
 
@@ -40,15 +42,20 @@ def open_image(content: bytes) -> Image.Image:
         )
     if facts.media_type == SVG:
         raise ValueError("imagen draws no SVG images")
+    if facts.media_type == "image/png":
+        # Pillow refuses a PNG with a long text.
+        content = simplify_png(content)
     if facts.warnings:
         # Pillow refuses a PNG with a wrong checksum, also outside of the pixels.
         content = mend_png_checksums(content)
     with _LIMIT:
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+        # The second one is also Pillow's limit for a colour profile.
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, MAX_TEXT
         try:
             return Image.open(BytesIO(content))
         finally:
-            Image.MAX_IMAGE_PIXELS = before
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = before
 
 
 def is_black(content: bytes) -> bool:
@@ -73,12 +80,23 @@ def apply_orientation(image: Image.Image) -> Image.Image:
     image.load()
     # In place, because a copy of a large image takes about another gigabyte.
     ImageOps.exif_transpose(image, in_place=True)
+    _scale_transparent_colour(image)
     if image.mode in _DEEP_MODES:
         # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     mode = "RGBA" if image.has_transparency_data else "RGB"
     # Converting to the same mode would copy the pixels.
     return image if image.mode == mode else image.convert(mode)
+
+
+def _scale_transparent_colour(image: Image.Image) -> None:
+    """Scale the transparent colour of 16-bit pixels to 8 bits, as the pixels are."""
+    colour = image.info.get("transparency")
+    if image.mode in _DEEP_MODES and isinstance(colour, int):
+        image.info["transparency"] = int(colour / 257)
+    elif isinstance(colour, tuple) and max(colour) > _LARGEST_BYTE:
+        # Pillow reads the upper byte of each pixel, but both bytes of the colour.
+        image.info["transparency"] = tuple(part >> 8 for part in colour)
 
 
 def open_thumbnail(content: bytes, side: int) -> Image.Image:

@@ -6,13 +6,15 @@ from zlib import compress, crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 from imagen.adapters.imaging.convert import PillowEditor, compare_pixels
+from imagen.adapters.imaging.thumbnails import render_thumbnail
 from imagen.domain.errors import StorageError
 from imagen.domain.fit import Fit
 from imagen.domain.size import Size
 from imagen.formats.container import PNG_SIGNATURE, read_facts
+from imagen.formats.texts import MAX_TEXT
 
 FORMATS = ["image/png", "image/jpeg", "image/webp"]
 LOSSLESS = ["image/png", "image/webp"]
@@ -155,20 +157,79 @@ def test_loses_nothing(media_type: str, mode: str) -> None:
     assert again.convert("RGBA").tobytes() == picture.convert("RGBA").tobytes()
 
 
-def sixteen_bits() -> bytes:
-    """Return a 16-bit PNG of a third of white."""
-    header = pack(">IIBBBBB", 8, 8, 16, 0, 0, 0, 0)
-    rows = (b"\0" + pack(">H", 65535 // 3) * 8) * 8
-    chunks = {b"IHDR": header, b"IDAT": compress(rows), b"IEND": b""}
+def sixteen_bits(
+    *, colour_type: int = 0, key: bytes = b"", **texts: tuple[bytes, bytes]
+) -> bytes:
+    """Return a 16-bit PNG of a third of white.
+
+    Args:
+        colour_type: 0 for grey, 2 for RGB.
+        key: The transparent colour.
+        texts: Chunks `before` or `after` the pixels.
+    """
+    header = pack(">IIBBBBB", 8, 8, 16, colour_type, 0, 0, 0)
+    pixels = 8 * (3 if colour_type else 1)
+    rows = (b"\0" + pack(">H", 65535 // 3) * pixels) * 8
+    chunks = [
+        (b"IHDR", header),
+        *([(b"tRNS", key)] if key else []),
+        *([texts["before"]] if "before" in texts else []),
+        (b"IDAT", compress(rows)),
+        *([texts["after"]] if "after" in texts else []),
+        (b"IEND", b""),
+    ]
     return PNG_SIGNATURE + b"".join(
         pack(">I", len(body)) + kind + body + pack(">I", crc32(kind + body))
-        for kind, body in chunks.items()
+        for kind, body in chunks
     )
 
 
 @pytest.mark.parametrize("media_type", FORMATS)
 def test_keeps_the_greys_of_sixteen_bits(media_type: str) -> None:
     assert near(redrawn(sixteen_bits(), media_type), (4, 4), (85, 85, 85))
+
+
+@pytest.mark.parametrize("colour_type", [0, 2])
+def test_knows_a_transparent_colour_of_sixteen_bits(colour_type: int) -> None:
+    key = pack(">H", 65535 // 3) * (3 if colour_type else 1)
+    keyed = sixteen_bits(colour_type=colour_type, key=key)
+
+    assert near(redrawn(keyed), (4, 4), (85, 85, 85, 0))
+
+
+def compressed(kind: bytes, size: int) -> tuple[bytes, bytes]:
+    return kind, b"name\0\0" + compress(bytes(size))
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        compressed(b"zTXt", 2 * MAX_TEXT),
+        compressed(b"zTXt", MAX_TEXT // 2),
+        compressed(b"iCCP", 2 * MAX_TEXT),
+        compressed(b"iCCP", MAX_TEXT // 2),
+        (b"tEXt", b"name\0" + b"a" * 2 * MAX_TEXT),
+    ],
+    ids=["bomb", "long text", "huge profile", "large profile", "plain text"],
+)
+def test_takes_the_texts_and_profiles_that_inspect_takes(
+    chunk: tuple[bytes, bytes], place: str
+) -> None:
+    content = sixteen_bits(**{place: chunk})
+
+    assert near(redrawn(content, "image/jpeg"), (4, 4), (85, 85, 85))
+    assert redrawn(content, fit=Fit.CROP, size=Size(16, 16)).size == (16, 16)
+    assert compare_pixels(content, content) == ""
+    assert render_thumbnail(content)
+
+
+def test_leaves_the_limits_of_pillow_alone() -> None:
+    before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+
+    redrawn(sixteen_bits(before=compressed(b"iCCP", MAX_TEXT // 2)))
+
+    assert before == (Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK)
 
 
 @pytest.mark.parametrize("media_type", FORMATS)
