@@ -133,6 +133,14 @@ def test_the_prompt_comes_in_on_standard_input(ask: Ask) -> None:
     assert run.objects[0]["prompt"] == "ein Bär"
 
 
+def test_a_prompt_from_windows_loses_its_mark_and_carriage_returns(ask: Ask) -> None:
+    typed = "\ufeffein Bär\r\nim Schnee\rund Eis\r\n".encode()
+
+    run = ask("generate", "-", *SMALL, "--json", stdin=typed)
+
+    assert run.objects[0]["prompt"] == "ein Bär\nim Schnee\rund Eis"
+
+
 def test_the_bytes_go_out_on_standard_output(ask: Ask, here: Path) -> None:
     run = ask("generate", "a cat", *SMALL, "-o", "-")
 

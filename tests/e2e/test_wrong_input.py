@@ -337,6 +337,9 @@ def test_nothing_typed_can_colour_the_terminal_or_move_its_cursor(ask: Ask) -> N
 
 def test_standard_input_that_is_no_text_is_no_prompt(ask: Ask) -> None:
     assert_refused(ask("generate", "-", stdin=b"\xff\xfe"), "is not UTF-8 text.")
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        wide = ask("generate", "-", stdin="a cat\r\n".encode(encoding))
+        assert_refused(wide, "standard input is UTF-16", "iconv -f UTF-16")
     assert_refused(ask("generate", "-", stdin=b"a\0cat"), "a NUL character.")
     assert_refused(ask("generate", "-", stdin=b"\n \n"), "The prompt is empty.")
 

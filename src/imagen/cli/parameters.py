@@ -2,6 +2,7 @@
 
 import re
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -30,6 +31,7 @@ MAX_PROMPT_BYTES = 4_000_000
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _MAX_DIGITS = 100
+_UTF_16_MARKS = (BOM_UTF16_LE, BOM_UTF16_BE)
 
 # Values are always str: Path would drop a trailing `/`. Path is listed because the
 # shell completion of cyclopts then offers file names.
@@ -107,9 +109,22 @@ def read_prompt(word: str, *, flag: str = "") -> str:
                 f"Standard input is longer than {MAX_PROMPT_BYTES} bytes.",
                 hint="Check which file or command is piped in.",
             )
-        return words.decode().removesuffix("\n")
+        if words.startswith(_UTF_16_MARKS) or _is_wide(words):
+            raise UsageError(
+                "The prompt on standard input is UTF-16, and is not UTF-8 text.",
+                hint="Convert it: iconv -f UTF-16 -t UTF-8.",
+            )
+        # Windows writes a byte order mark, and carriage returns before line feeds.
+        text = words.decode("utf-8-sig")
+        return re.sub(r"\r+\n", "\n", text).removesuffix("\n")
     except UnicodeDecodeError as error:
         raise UsageError("The prompt on standard input is not UTF-8 text.") from error
+
+
+def _is_wide(words: bytes) -> bool:
+    """Return true for English text in UTF-16 without a byte order mark."""
+    halves = words[::2], words[1::2]
+    return all(halves) and any(not half.strip(b"\0") for half in halves)
 
 
 def check_output(path: PathWord | None, *, json: bool = False) -> str | None:
