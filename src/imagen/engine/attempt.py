@@ -10,6 +10,7 @@ from imagen.domain.errors import (
     Cancelled,
     ImagenError,
     ReferenceTaken,
+    Throttled,
     TimedOut,
     Unfinished,
 )
@@ -78,7 +79,10 @@ def attempt(
                     ) from failure
                 if not failure.may_have_cost and not accepted:
                     context.set_sending(active=False)
-                if wait is None or accepted or clock.monotonic() + wait >= deadline:
+                if wait is None or accepted:
+                    raise
+                if clock.monotonic() + wait >= deadline:
+                    _add_retry_time(failure, job, now=clock.now())
                     raise
                 listen(
                     events.Retrying(
@@ -176,6 +180,22 @@ def latest_creation(
         latest = sent_at + timedelta(seconds=job.timeout * job.count) + MAX_DELAY
         return latest if latest < now else None
     return None
+
+
+def _add_retry_time(failure: ImagenError, job: ImageJob, *, now: datetime) -> None:
+    """Add to a rate limit that outlasts the timeout when it ends."""
+    if not isinstance(failure, Throttled) or failure.retry_after is None:
+        return
+    at = ""
+    with suppress(OverflowError):
+        at = (
+            f", at {now + timedelta(seconds=failure.retry_after):%Y-%m-%d %H:%M:%S} UTC"
+        )
+    limit = (
+        f"The backend takes requests again in {failure.retry_after:g} s{at}, after the "
+        f"timeout of {job.timeout * job.count:g} s."
+    )
+    failure.hint = " ".join(filter(None, (failure.hint, limit)))
 
 
 def _timeout_error(

@@ -117,10 +117,13 @@ def test_gives_up_after_the_last_attempt() -> None:
 def test_gives_up_when_the_deadline_would_pass(wait: float) -> None:
     scene = Scene(Throttled("Slowly.", retry_after=wait))
 
-    with pytest.raises(Throttled):
+    with pytest.raises(Throttled) as raised:
         scene.run()
 
     assert (scene.waited, len(scene.backend.jobs)) == ([], 1)
+    again = f"again in {wait:g} s"
+    assert again in raised.value.hint
+    assert "the timeout of 60 s" in raised.value.hint
 
 
 def test_never_repeats_after_the_job_was_taken() -> None:
