@@ -86,9 +86,15 @@ class Reader:
             if (entry := entries.get(key)) is not None:
                 values[field.name] = self._read(entry, field.type)
             elif field.required:
-                missing = Node(path=(*node.path, key), line=node.line)
-                what = f"give {describe_type(field.type)}"
-                self.add_problem(missing, "the key is missing", what)
+                others = entries.keys() - set(struct.__struct_encode_fields__)
+                if near := suggest_name(key, others):
+                    self.add_problem(
+                        entries[near], "unknown key", f"did you mean {key}?"
+                    )
+                else:
+                    missing = Node(path=(*node.path, key), line=node.line)
+                    what = f"give {describe_type(field.type)}"
+                    self.add_problem(missing, "the key is missing", what)
                 values[field.name] = UNSET
         return self._build(node, struct, values)
 

@@ -61,6 +61,8 @@ STYLE = "styles:\n  s:\n    "
         ("output: {metadata: 1}", 1, "output.metadata", "true or false, got 1"),
         ("backends: 1", 1, "backends", "expected a mapping, got 1"),
         ("backends: {m: }", 1, "backends.m.adapter", "is missing"),
+        ("backends: {m: {adaptor: mock}}", 1, "backends.m.adaptor", "mean adapter?"),
+        ("backends: {m: {Adapter: mock}}", 1, "backends.m.Adapter", "mean adapter?"),
         ("backends: {m: 7}", 1, "backends.m", "expected a mapping, got 7"),
         ("backends: {m: {adapter: x}}", 1, "backends.m.adapter", "(there is mock)"),
         (
