@@ -998,6 +998,14 @@ def test_without_its_key_nothing_is_sent(
     assert server.requests == []
 
 
+def test_all_missing_variables_are_named(
+    build: Callable[..., ImageBackend], server: ComfyServer
+) -> None:
+    backend = build(server, headers_env={"X-A": "COMFY_A", "X-B": "COMFY_B"})
+
+    assert "$COMFY_A and $COMFY_B are not set." in drawn(backend).message
+
+
 def test_sends_other_headers(build: Callable[..., ImageBackend]) -> None:
     with ComfyServer(token="k-1") as server:
         backend = build(

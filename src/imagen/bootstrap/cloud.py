@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from imagen.bootstrap.output import (
     get_cloud_mode,
-    join_missing,
 )
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import Misconfigured
@@ -15,6 +14,7 @@ from imagen.domain.events import (
     ignore_event,
     isolate_listener,
 )
+from imagen.domain.phrases import join_missing
 from imagen.settings.environment import Environment
 
 if TYPE_CHECKING:

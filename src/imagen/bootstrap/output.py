@@ -1,7 +1,6 @@
 """The places that images are stored in: files, folders, stdout, rescue folders."""
 
 import os
-from collections.abc import Sequence
 from os.path import lexists
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -11,6 +10,7 @@ import msgspec
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.naming import LONGEST_NAME, Destination
+from imagen.domain.phrases import join_missing
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
@@ -193,11 +193,6 @@ def find_cloud_owner(runtime: Runtime) -> str:
             hint="Set it, or use --no-cloud; docs/supabase.md has every step.",
         )
     return "" if missing else settings.owner_user_id
-
-
-def join_missing(names: Sequence[str]) -> str:
-    """Return `A is not set`, or `A and B are not set`."""
-    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set"
 
 
 def get_cloud_mode(settings: Settings, environment: Environment) -> str:

@@ -43,7 +43,7 @@ def check_backend(
     try:
         backend = build()
         if isinstance(backend, CheckableBackend):
-            findings = backend.check(context)
+            findings = _check_findings(backend.check(context))
         else:
             note = "this adapter has no further check that costs nothing"
             findings = (Readiness(name="configured", ready=True, note=note),)
@@ -53,7 +53,8 @@ def check_backend(
         note = expired if context.timed_out else error.explanation
         findings = (Readiness(name="configured", ready=False, note=note),)
     except Exception as error:  # noqa: BLE001 - a bug of an adapter is a finding too
-        note = f"the adapter raised {type(error).__name__}: {error}"
+        words = str(error) or type(error).__name__
+        note = f"internal error of the adapter {instance.adapter}: {words}"
         findings = (Readiness(name="configured", ready=False, note=note),)
     finally:
         cancel_alarm()
@@ -62,3 +63,12 @@ def check_backend(
     return CheckedBackend(
         name=instance.name, adapter=instance.adapter, findings=findings
     )
+
+
+def _check_findings(findings: object) -> tuple[Readiness, ...]:
+    """Return the findings of an adapter; any other value is a bug of the adapter."""
+    if not isinstance(findings, tuple | list):
+        raise TypeError("its check returns no list of findings")
+    if not all(isinstance(each, Readiness) for each in findings):
+        raise TypeError("its check returns something else than findings")
+    return tuple(findings)

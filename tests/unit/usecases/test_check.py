@@ -71,6 +71,29 @@ def test_what_fails_is_a_finding(backend: ImageBackend | Exception) -> None:
     assert result.findings[0].note == "No base_url. Set it."
 
 
+@pytest.mark.parametrize(
+    ("findings", "note"),
+    [
+        (KeyError("version"), "internal error of the adapter fake: 'version'"),
+        (AssertionError(), "internal error of the adapter fake: AssertionError"),
+        (None, "its check returns no list of findings"),
+        (("ready",), "its check returns something else than findings"),
+    ],
+)
+def test_a_bug_of_the_adapter_is_a_finding(findings: object, note: str) -> None:
+    class Broken(ScriptedBackend):
+        def check(self, context: JobContext) -> object:
+            del context
+            if isinstance(findings, Exception):
+                raise findings
+            return findings
+
+    result = checked(Broken())
+
+    assert not result.ready
+    assert result.findings[0].note.endswith(note)
+
+
 def test_does_not_wait_for_ever() -> None:
     result = checked(Checkable(endless=True))
 

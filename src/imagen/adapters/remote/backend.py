@@ -4,7 +4,7 @@ Every config that names an instance loads this module, so the modules that use t
 network are imported when the first request is sent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from threading import Lock
@@ -170,7 +170,7 @@ def remote_backend(
     base_url: str,
     credentials: Mapping[str, str] | None,
     hint: str = "",
-    key_env: str = "",
+    key_env: str | Sequence[str] = "",
 ) -> ImageBackend:
     """Return a backend for a vendor file; nothing is sent yet.
 
@@ -182,7 +182,7 @@ def remote_backend(
         credentials: Headers with the credentials; {} if the vendor needs none, None if
             they are missing.
         hint: What to do if they are missing.
-        key_env: The environment variable that holds them.
+        key_env: The environment variable that holds them; or those that are missing.
     """
     clock = context.clock
 

@@ -1,6 +1,6 @@
 """The HTTP client of a vendor: sends one request, once, to the vendor's own hosts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from functools import cached_property
@@ -26,6 +26,7 @@ from imagen.adapters.remote.vendor import (
     WebSocketRequest,
 )
 from imagen.domain.errors import ImagenError, Throttled, Unauthorized, Unavailable
+from imagen.domain.phrases import join_missing
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0
 """Seconds to open a connection, and without a byte of a response that only reads."""
@@ -55,7 +56,7 @@ class VendorClient:
         base_url: str,
         credentials: Mapping[str, str] | None,
         hint: str,
-        key_env: str = "",
+        key_env: str | Sequence[str] = "",
         now: Callable[[], datetime],
     ) -> None:
         self.name = vendor.name
@@ -64,7 +65,8 @@ class VendorClient:
         self._credentials = credentials
         self._hint = hint
         self._now = now
-        self._key = f"${key_env}" if key_env else f"The key for {vendor.name}"
+        variables = [key_env] if isinstance(key_env, str) else key_env
+        self._missing = join_missing([f"${each}" for each in variables if each])
         self._hosts: tuple[str, ...] = tuple(getattr(vendor, "hosts", ()))
         self.http = build_client(
             self.base_url,
@@ -81,7 +83,8 @@ class VendorClient:
             Unauthorized: they are not configured.
         """
         if self._credentials is None:
-            raise Unauthorized(f"{self._key} is not set.", hint=self._hint)
+            missing = self._missing or f"The key for {self.name} is not set"
+            raise Unauthorized(f"{missing}.", hint=self._hint)
         return self._credentials
 
     def is_trusted(self, url: str) -> bool:

@@ -164,7 +164,7 @@ def create(options: ComfyOptions, context: BackendContext) -> ImageBackend:
         base_url=url,
         credentials=None if unset else {**login, **headers},
         hint="It holds the key for ComfyUI.",
-        key_env=", $".join(unset),
+        key_env=unset,
     )
 
 
