@@ -10,7 +10,6 @@ import msgspec
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest, Misconfigured
 from imagen.domain.naming import LONGEST_NAME, Destination
-from imagen.domain.phrases import join_missing
 from imagen.settings.environment import Environment
 from imagen.settings.model import Settings
 
@@ -188,6 +187,8 @@ def find_cloud_owner(runtime: Runtime) -> str:
     if not settings.owner_user_id:
         missing = (*missing, "owner_user_id in the config")
     if missing and mode == "on":
+        from imagen.domain.phrases import join_missing  # noqa: PLC0415 - rare
+
         raise Misconfigured(
             f"Cloud copies are on, and {join_missing(missing)}.",
             hint="Set it, or use --no-cloud; docs/supabase.md has every step.",

@@ -25,9 +25,9 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> None:
     from cyclopts.completion.detect import detect_shell
 
     try:
-        shell = shell or detect_shell()
+        found = shell or detect_shell()
         path = app.build_app().install_completion(
-            shell=shell, add_to_startup=shell != "zsh"
+            shell=found, add_to_startup=found != "zsh"
         )
         if path.parent == Path.home() / _ZSH_FOLDER:
             _add_to_zshrc(path.parent)
@@ -45,7 +45,7 @@ def install(*, shell: Literal["bash", "zsh", "fish"] | None = None) -> None:
     print_message("Open a new shell to use it.")
     # zsh loads completion functions only after compinit, which its default start-up
     # file does not run.
-    if shell == "zsh" and not _runs_compinit(Path.home() / ".zshrc"):
+    if found == "zsh" and not _runs_compinit(Path.home() / ".zshrc"):
         print_message(
             "Add this line to ~/.zshrc too: autoload -Uz compinit && compinit"
         )

@@ -12,7 +12,6 @@ from imagen.domain import events
 from imagen.domain.delivery import CHANNEL_LABELS
 from imagen.domain.errors import ImagenError
 from imagen.domain.events import Event, Listener
-from imagen.domain.printable import escape_control, escape_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -231,11 +230,13 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     def print_json(self, value: object) -> None:
         """Print a JSON object on one line, with control characters escaped."""
+        from imagen.domain.printable import escape_json  # noqa: PLC0415 - rare
+
         _write(escape_json(_JSON.encode(value).decode()).encode() + b"\n")
 
     def print_text(self, text: str) -> None:
         """Print text and a newline, with control characters escaped."""
-        self.print_styled(escape_control(text, keep=_LAYOUT))
+        self.print_styled(_escape(text))
 
     def print_styled(self, text: str) -> None:
         """Print text with escape codes for colours; its contents are escaped before."""
@@ -267,7 +268,7 @@ _JSON = msgspec.json.Encoder(decimal_format="number")
 class _Stdout:
     def write(self, text: str) -> None:
         # csv writes one row at a time; line breaks inside of a cell stay.
-        row = escape_control(text.removesuffix("\r\n"), keep=_LAYOUT)
+        row = _escape(text.removesuffix("\r\n"))
         _write(f"{row}\r\n".encode())
 
 
@@ -324,7 +325,7 @@ def print_message(message: str) -> None:
     Control characters are escaped. A closed stderr is ignored.
     """
     with suppress(OSError, ValueError):
-        for line in escape_control(message, keep=_LAYOUT).splitlines():
+        for line in _escape(message).splitlines():
             print(f"imagen: {line}", file=sys.stderr)
         sys.stderr.flush()
 
@@ -334,7 +335,10 @@ def display_path(location: str) -> str:
     return os.fsencode(location).decode(errors="replace")
 
 
-_LAYOUT = "\t\n"
+def _escape(text: str) -> str:
+    from imagen.domain.printable import escape_control  # noqa: PLC0415 - rare in `generate`
+
+    return escape_control(text, keep="\t\n")
 
 
 def _replace_surrogates(text: str) -> str:

@@ -1,6 +1,6 @@
 """Check at no cost whether backends are ready."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -65,10 +65,11 @@ def check_backend(
     )
 
 
-def _check_findings(findings: object) -> tuple[Readiness, ...]:
+def _check_findings(findings: Iterable[object]) -> tuple[Readiness, ...]:
     """Return the findings of an adapter; any other value is a bug of the adapter."""
-    if not isinstance(findings, tuple | list):
-        raise TypeError("its check returns no list of findings")
-    if not all(isinstance(each, Readiness) for each in findings):
-        raise TypeError("its check returns something else than findings")
-    return tuple(findings)
+    checked: list[Readiness] = []
+    for each in findings:
+        if not isinstance(each, Readiness):
+            raise TypeError("its check returns something else than findings")
+        checked.append(each)
+    return tuple(checked)

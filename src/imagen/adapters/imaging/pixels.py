@@ -91,7 +91,9 @@ def apply_orientation(image: Image.Image) -> Image.Image:
 
 def _scale_transparent_colour(image: Image.Image) -> None:
     """Scale the transparent colour of 16-bit pixels to 8 bits, as the pixels are."""
-    colour = image.info.get("transparency")
+    colour = cast(
+        "int | tuple[int, ...] | bytes | None", image.info.get("transparency")
+    )
     if image.mode in _DEEP_MODES and isinstance(colour, int):
         image.info["transparency"] = int(colour / 257)
     elif isinstance(colour, tuple) and max(colour) > _LARGEST_BYTE:
