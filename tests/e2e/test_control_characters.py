@@ -205,6 +205,12 @@ def test_every_command_escapes_hostile_texts(terminal: Terminal, server: str) ->
     )
 
 
+def test_a_prompt_cannot_add_a_line_to_an_estimate(terminal: Terminal) -> None:
+    _, seen = terminal("generate", "a fox\ncost: $9", *SMALL, "--estimate")
+
+    assert "prompt: a fox\\ncost: $9" in seen.splitlines()
+
+
 def test_json_has_the_same_text_in_harmless_characters(terminal: Terminal) -> None:
     _, seen = terminal("generate", f"a fox {HOSTILE}", *SMALL, "--json", "--quiet")
 

@@ -237,6 +237,14 @@ def test_when_some_fail_the_others_are_not_lost(here: Path) -> None:
     assert "safe at" in failure.value.errors[0].message
 
 
+def test_none_is_a_negative_prompt_that_is_not_given(here: Path) -> None:
+    made = imagen.generate("a cat", size=SMALL, negative="mud", output=here / "x.png")
+
+    assert imagen.rerun(made.path, negative=None).sidecar.negative == "mud"
+    assert imagen.generate("a cat", size=SMALL, negative=None).sidecar.negative == ""
+    assert imagen.estimate("a cat", size=SMALL, negative=None).negative == ""
+
+
 def test_a_listener_that_raises_costs_nothing() -> None:
     def broken(event: Event) -> None:
         raise RuntimeError(event)

@@ -20,7 +20,7 @@ def init() -> None:
     """
     from imagen.settings.sample import sample_config  # noqa: PLC0415 - rare
 
-    Output().print_text(sample_config(installed_adapters()).rstrip("\n"))
+    Output().print_lines(sample_config(installed_adapters()).splitlines())
 
 
 def validate(
@@ -69,7 +69,7 @@ def migrations() -> None:
     """
     from imagen.bootstrap.cloud import read_migrations  # noqa: PLC0415 - rare
 
-    Output().print_text(read_migrations())
+    Output().print_lines(read_migrations().split("\n"))
 
 
 def path(*, config: ConfigFlag = None) -> None:

@@ -235,8 +235,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         _write(escape_json(_JSON.encode(value).decode()).encode() + b"\n")
 
     def print_text(self, text: str) -> None:
-        """Print text and a newline, with control characters escaped."""
-        self.print_styled(_escape(text))
+        """Print one line of text, with control characters and line feeds escaped."""
+        self.print_styled(_escape(text, keep="\t"))
 
     def print_styled(self, text: str) -> None:
         """Print text with escape codes for colours; its contents are escaped before."""
@@ -335,10 +335,10 @@ def display_path(location: str) -> str:
     return os.fsencode(location).decode(errors="replace")
 
 
-def _escape(text: str) -> str:
+def _escape(text: str, *, keep: str = "\t\n") -> str:
     from imagen.domain.printable import escape_control  # noqa: PLC0415 - rare in `generate`
 
-    return escape_control(text, keep="\t\n")
+    return escape_control(text, keep=keep)
 
 
 def _replace_surrogates(text: str) -> str:
