@@ -261,6 +261,7 @@ def _build_recorder(runtime: Runtime, listen: Listener) -> Recorder:
         clock=runtime.clock,
         locate=make_absolute,
         keep=None if days is None else timedelta(days=days),
+        temporary=runtime.environment.temporary_data,
         may_skip=runtime.environment.allow_unrecorded,
         on_usage=runtime.mark_usage,
         listen=listen,

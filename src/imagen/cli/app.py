@@ -163,7 +163,12 @@ def _run(words: list[str]) -> int:
         return exit_codes.exit_code_for(usage_error)
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - the last handler
+    except Exception as error:
+        # The help, which cyclopts prints: stdout cannot be written.
+        if isinstance(error, OSError) and (
+            not words or _has_flag(words, "-h", "--help")
+        ):
+            raise
         out.print_error(error)
         return exit_codes.exit_code_for(error)
     # A command that returns nothing can only succeed or raise an error.

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import (
     ConfigFlag,
@@ -15,6 +14,7 @@ from imagen.cli.parameters import (
     SinceFlag,
     complete_backends,
     load_runtime,
+    open_account,
     parse_whole_number,
 )
 from imagen.cli.tables import (
@@ -27,7 +27,6 @@ from imagen.cli.tables import (
 )
 from imagen.domain.errors import UsageError
 from imagen.domain.history import HistoryEntry
-from imagen.settings.environment import process_environment
 
 DEFAULT_LIMIT = 20
 
@@ -84,7 +83,7 @@ def history(
             if not _print(out, copies):
                 print_message("No image in the cloud.")
         return
-    with Runtime(process_environment()) as runtime:
+    with open_account() as runtime:
         found = runtime.stores.history.find(
             words=search, backend=backend, since=since, limit=limit or None
         )
@@ -120,7 +119,7 @@ def forget(*ids: IdWord) -> None:
         raise UsageError("ID is missing.", hint="`imagen history` lists the ids.")
     from imagen.usecases.history import forget_images  # noqa: PLC0415 - only here
 
-    with Runtime(process_environment()) as runtime:
+    with open_account() as runtime:
         stores = runtime.stores
         for entry in forget_images(
             ids, history=stores.history, spool=stores.spool, keys=stores.keys

@@ -9,12 +9,11 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
-from imagen.cli.parameters import IdWord, JsonFlag
+from imagen.cli.parameters import IdWord, JsonFlag, open_account
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.domain.call import OpenCall
 from imagen.domain.errors import UsageError
 from imagen.domain.money.cost import format_micros, micros_to_usd
-from imagen.settings.environment import process_environment
 from imagen.usecases.jobs import (
     forget_command,
     forget_job,
@@ -44,7 +43,7 @@ def jobs(*, json: JsonFlag = False) -> None:
     ```
     """
     out = Output(json=json)
-    with Runtime(process_environment()) as runtime:
+    with open_account() as runtime:
         open_jobs = select_jobs(runtime.stores.journal)
         commands = _list_commands(runtime)
     if json:
@@ -96,7 +95,7 @@ def forget(
         in_use = "not forgotten: another process is working on the job."
         print_message(f"{name}: {message if forgotten else in_use}")
 
-    with Runtime(process_environment()) as runtime:
+    with open_account() as runtime:
         journal, keys = runtime.stores.journal, runtime.stores.keys
         names: list[str] = []
         for command in select_commands(keys, ids, key=key):

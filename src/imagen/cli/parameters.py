@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from cyclopts import Group, Parameter  # noqa: TID253 - every command needs it
 
 from imagen.bootstrap.runtime import Runtime
-from imagen.cli.output import Output
+from imagen.cli.output import Output, print_message
 from imagen.domain.errors import UsageError
 from imagen.settings.environment import process_environment
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cyclopts import Token
     from cyclopts.completion import CompletionContext
 
+    from imagen.settings.environment import Environment
     from imagen.settings.model import Settings
 
 STDIN = STDOUT = "-"
@@ -153,6 +154,22 @@ def keep_path(path: PathWord | None) -> str | None:
 def load_runtime(config: PathWord | None) -> Runtime:
     """Return a runtime whose config is read now."""
     return Runtime.load(keep_path(config), environment=process_environment())
+
+
+def open_account() -> Runtime:
+    """Return a runtime whose config is read when it is needed; report its records.
+
+    For commands that show or change what imagen has recorded.
+    """
+    environment = process_environment()
+    report_temporary(environment)
+    return Runtime(environment)
+
+
+def report_temporary(environment: "Environment") -> None:
+    """Print a line if what imagen records is temporary."""
+    if problem := environment.temporary_data:
+        print_message(f"{problem} Set IMAGEN_DATA_DIR to a folder that is kept.")
 
 
 def parse_options(words: Sequence[str]) -> dict[str, object]:

@@ -18,7 +18,13 @@ from imagen.cli.output import (
     create_progress_bar,
     print_message,
 )
-from imagen.cli.parameters import FLATTEN, GeneralFlags, IdWord, load_runtime
+from imagen.cli.parameters import (
+    FLATTEN,
+    GeneralFlags,
+    IdWord,
+    load_runtime,
+    report_temporary,
+)
 from imagen.cli.signals import StopSignals
 from imagen.domain.errors import ImagenError, JournalError, UsageError
 from imagen.usecases.jobs import find_command, select_jobs
@@ -61,6 +67,8 @@ def resume(
         raise UsageError("An ID and --all cannot be combined.")
     out = general.out()
     runtime = load_runtime(general.config)
+    if not out.quiet:
+        report_temporary(runtime.environment)
     bar = create_progress_bar(out, runtime.environment, label="fetching")
     listen = build_event_listener(out, bar, runtime.environment)
     outcomes: list[ResumeResult] = []

@@ -6,7 +6,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli.output import print_message
-from imagen.cli.parameters import ConfigFlag, keep_path
+from imagen.cli.parameters import ConfigFlag, keep_path, report_temporary
 from imagen.domain.errors import Misconfigured
 from imagen.settings.environment import process_environment
 
@@ -41,4 +41,5 @@ def serve(
             hint="pip install 'imagen-studio[serve]'",
         ) from error
     address = listener.parse_address(addr)
+    report_temporary(environment)
     return run.serve(settings, address, environment=environment, log=print_message)

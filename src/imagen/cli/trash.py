@@ -6,14 +6,12 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.library import build_trash
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, display_path, print_message
-from imagen.cli.parameters import IdWord, JsonFlag
+from imagen.cli.parameters import IdWord, JsonFlag, open_account
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width
 from imagen.domain.errors import UsageError
 from imagen.domain.trash import TrashedFile
-from imagen.settings.environment import process_environment
 
 
 def list_(*, json: JsonFlag = False) -> None:
@@ -28,7 +26,7 @@ def list_(*, json: JsonFlag = False) -> None:
     ```
     """
     out = Output(json=json)
-    with Runtime(process_environment()) as runtime:
+    with open_account() as runtime:
         files = build_trash(runtime).trash.list_files()
     if json:
         for file in files:
@@ -56,7 +54,7 @@ def restore(*ids: IdWord, json: JsonFlag = False) -> None:
     if not ids:
         raise UsageError("ID is missing.", hint="`imagen trash list` lists the ids.")
     out = Output(json=json)
-    with Runtime(process_environment()) as runtime:
+    with open_account() as runtime:
         trash = build_trash(runtime)
         for file in trash.select(ids):
             trash.undo(file.id)
@@ -79,7 +77,7 @@ def empty(
         yes: Do not ask.
     """
     out = Output(json=json)
-    with Runtime(process_environment()) as runtime:
+    with open_account() as runtime:
         trash = build_trash(runtime).trash
         files = trash.list_files()
         count = "1 file" if len(files) == 1 else f"{len(files)} files"

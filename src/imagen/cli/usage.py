@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.library import open_usage
-from imagen.bootstrap.runtime import Runtime
 from imagen.cli.output import Output, print_message
-from imagen.cli.parameters import JsonFlag, SinceFlag
+from imagen.cli.parameters import JsonFlag, SinceFlag, open_account
 from imagen.cli.tables import Columns, paginate, shorten_ids
 from imagen.domain.errors import UsageError
 from imagen.domain.money.cost import format_micros, micros_to_usd
 from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTotal
 from imagen.domain.printable import escape_control
 from imagen.domain.suggestion import suggest
-from imagen.settings.environment import process_environment
 from imagen.usecases.usage import UsageReport
 
 if TYPE_CHECKING:
@@ -66,9 +64,8 @@ def usage(
     _reject_combination({"--raw": raw, "--by": by is not None})
     names = DIMENSIONS if by is None else _parse_dimensions(by)
     out = Output(json=json, csv=csv)
-    environment = process_environment()
-    shared = not local and not environment.missing_for_supabase
-    with Runtime(environment) as runtime:
+    with open_account() as runtime:
+        shared = not local and not runtime.environment.missing_for_supabase
         reason = ""
         if shared:
             from imagen.bootstrap.cloud import build_delivery  # noqa: PLC0415 - rare

@@ -52,8 +52,10 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
         spool: The bytes of images until they are uploaded.
         locate: Converts the location of an image to an absolute one.
         keep: How long the history keeps images; None keeps them forever.
+        temporary: Why the journal may not outlive this process, in a sentence; "" if
+            it does.
         may_skip: Whether a call that may cost money is sent without a record if the
-            journal cannot be written.
+            journal cannot be written, or is temporary.
         listen: Receives one warning if something cannot be written.
         on_usage: Called after a usage row was written.
     """
@@ -64,6 +66,7 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
     clock: "Clock"
     locate: Callable[[str], str] = str
     keep: timedelta | None = None
+    temporary: str = ""
     may_skip: bool = False
     listen: events.Listener = events.ignore_event
     on_usage: Callable[[], None] = lambda: None
@@ -80,7 +83,10 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
                 cannot be checked.
         """
         is_recorded = False
-        if paid := [call for call in calls if call.may_cost]:
+        paid = [call for call in calls if call.may_cost]
+        if self.temporary:
+            self._check_temporary(paid=bool(paid), limited=bool(limits))
+        if paid:
             try:
                 self.journal.begin(paid, limits=limits)
                 is_recorded = True
@@ -115,6 +121,23 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
                 "IMAGEN_ALLOW_UNRECORDED=1.".strip(),
             ) from error
         self.warn_once(error)
+
+    def _check_temporary(self, *, paid: bool, limited: bool) -> None:
+        """Warn of a journal that is temporary.
+
+        Raises:
+            Misconfigured: calls that may cost money need one that is not.
+        """
+        error = JournalError(
+            self.temporary, hint="Set IMAGEN_DATA_DIR to a folder that is kept."
+        )
+        if paid and limited:
+            raise Misconfigured(
+                f"The budget cannot be checked: {error.message}", hint=error.hint
+            )
+        if paid:
+            self.skip_record(error)
+        self._warn(error.explanation)
 
     def add_to_history(self, images: Sequence[StoredImage], *, owner: str = "") -> None:
         """Add the images to the history, and let it forget those that are too old.
@@ -174,9 +197,12 @@ class Recorder(msgspec.Struct, kw_only=True, eq=False):
 
     def warn_once(self, error: JournalError) -> None:
         """Warn that the call is not recorded, unless the user was warned before."""
+        self._warn(f"not recorded: {error.explanation}")
+
+    def _warn(self, message: str) -> None:
         if not self.has_warned:
             self.has_warned = True
-            self.listen(events.Warned(message=f"not recorded: {error.explanation}"))
+            self.listen(events.Warned(message=message))
 
 
 @contextmanager

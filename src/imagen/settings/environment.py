@@ -4,11 +4,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
+from imagen.adapters.system.data_folder import can_hold_data, find_temporary_folder
 from imagen.domain.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -64,30 +66,38 @@ class Environment:
 
     @property
     def config_home(self) -> Path:
-        """The folder for config files: `$XDG_CONFIG_HOME` or `~/.config`."""
-        return self._xdg_folder("XDG_CONFIG_HOME", default="~/.config")
+        """The folder for config files: `$XDG_CONFIG_HOME` or `~/.config`.
+
+        `/.config` for a user without a home folder, as for one whose home is `/`.
+        """
+        folder = self._xdg_folder("XDG_CONFIG_HOME", default=".config")
+        return folder or Path("/.config")
 
     @property
     def data_dir(self) -> Path:
-        """The folder for imagen's own files: `$IMAGEN_DATA_DIR`, or the platform's."""
-        if named := self._get("IMAGEN_DATA_DIR"):
-            return self.expand_home(Path(named)).absolute()
-        if sys.platform == "darwin":
-            from platformdirs import user_data_path  # only there
+        """The folder for imagen's own files: `$IMAGEN_DATA_DIR`, or the platform's.
 
-            return user_data_path("imagen")
-        return self._xdg_folder("XDG_DATA_HOME", default="~/.local/share") / "imagen"
+        A temporary folder if the platform's is unknown or cannot be used.
+        """
+        return self._data_folder[0]
+
+    @property
+    def temporary_data(self) -> str:
+        """Why `data_dir` is temporary, in a sentence; "" if it is not."""
+        folder, problem = self._data_folder
+        return problem and f"Records in {folder} are temporary: {problem}."
 
     @property
     def cache_dir(self) -> Path:
         """The folder for files that can be fetched again."""
-        if self._get("IMAGEN_DATA_DIR"):
+        if self._get("IMAGEN_DATA_DIR") or self.temporary_data:
             return self.data_dir / "cache"
         if sys.platform == "darwin":
             from platformdirs import user_cache_path  # only there
 
             return user_cache_path("imagen")
-        return self._xdg_folder("XDG_CACHE_HOME", default="~/.cache") / "imagen"
+        folder = self._xdg_folder("XDG_CACHE_HOME", default=".cache")
+        return self.data_dir / "cache" if folder is None else folder / "imagen"
 
     @property
     def cloud_sync(self) -> Mode | None:
@@ -155,23 +165,66 @@ class Environment:
         Raises:
             Misconfigured: the home folder is unknown.
         """
-        if path.parts[:1] == ("~",) and (home := self._get("HOME")):
-            return Path(home, *path.parts[1:])
         try:
+            if path.parts[:1] == ("~",):
+                return Path(self._find_home(), *path.parts[1:])
             return path.expanduser()
-        except RuntimeError as error:
+        except (KeyError, RuntimeError) as error:
             raise Misconfigured(
                 f"The home folder of {path.parts[0]!r} is unknown.",
                 hint="Write the path in full, or set $HOME.",
             ) from error
 
-    def _xdg_folder(self, variable: str, *, default: str) -> Path:
+    @cached_property
+    def _data_folder(self) -> tuple[Path, str]:
+        """The data folder, and why it is temporary; "" if it is not."""
+        if named := self._get("IMAGEN_DATA_DIR"):
+            return self.expand_home(Path(named)).absolute(), ""
+        folder = self._xdg_folder("XDG_DATA_HOME", default=".local/share")
+        if sys.platform == "darwin" and folder is not None:
+            from platformdirs import user_data_path  # only there
+
+            folder = user_data_path()
+        if folder is not None and can_hold_data(folder := folder / "imagen"):
+            return folder, ""
+        problem = (
+            "the home folder is unknown"
+            if folder is None
+            else f"{folder} cannot be created or written"
+        )
+        temporary = find_temporary_folder(self._get("TMPDIR"))
+        return temporary or folder or Path("/.local/share/imagen"), problem
+
+    def _find_home(self) -> str:
+        """Return the home folder.
+
+        Raises:
+            KeyError: `$HOME` is not set, and the user has no entry in the database of
+                users, such as in a container that was started with any user id.
+        """
+        if home := self._get("HOME"):
+            return home
+        from pwd import getpwuid  # noqa: PLC0415 - rare
+
+        return getpwuid(os.getuid()).pw_dir
+
+    def _xdg_folder(self, variable: str, *, default: str) -> Path | None:
+        """Return the folder that a variable names; None without it and a home folder.
+
+        Args:
+            default: The folder in the home folder if the variable is not set.
+        """
         # As platformdirs has it, which is not used here: it imports tempfile, and so
         # random and OpenSSL, 13 of the 55 ms that `imagen usage` took to import beyond
         # what cyclopts needs (2026-11).
         named = Path(self._get(variable))
         # The XDG specification has relative paths ignored.
-        return named if named.is_absolute() else self.expand_home(Path(default))
+        if named.is_absolute():
+            return named
+        try:
+            return Path(self._find_home(), default)
+        except KeyError:
+            return None
 
     def _get_mode(self, name: str) -> Mode | None:
         mode = self._get(name)

@@ -1,5 +1,6 @@
 """Find and read the config file; the defaults without one."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,9 @@ def _read_file(path: Path, *, named: bool) -> bytes | None:
             hint=f"Give the path of a file in it, such as {FILE_NAME}.",
         ) from None
     except OSError as error:
+        # In a home folder of another user, there is no config for this one.
+        if not (named or os.access(path.parent, os.X_OK)):
+            return None
         raise Misconfigured(
             f"The config file {path} cannot be read: "
             f"{error.strerror or 'not a regular file'}.",

@@ -274,8 +274,10 @@ class Database:
         # this file has lost its content.
         if found.st_size == 0:
             raise _error(path, sqlite3.SQLITE_CORRUPT)
+        is_writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        mode = "mode=rw" if is_writable else _read_only_mode(path)
         connection = sqlite3.connect(
-            path.absolute().as_uri() + "?mode=rw",
+            f"{path.absolute().as_uri()}?{mode}",
             uri=True,
             timeout=self._patience,
             isolation_level=None,
@@ -284,6 +286,8 @@ class Database:
         )
         try:
             version = _check_version(connection, path, latest=len(self._migrations))
+            if version == len(self._migrations) and not is_writable:
+                return connection
             connection.execute("PRAGMA secure_delete = ON")
             # On macOS, an fsync alone does not make the disk write its cache.
             connection.execute("PRAGMA fullfsync = ON")
@@ -351,6 +355,16 @@ def _create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _read_only_mode(path: Path) -> str:
+    """Return how to open a file that this process cannot write, or whose folder.
+
+    SQLite reads the log of a database with the help of a file that it creates. Without
+    a log it needs none if it is told that nobody writes.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    return "mode=ro" if log.exists() else "mode=ro&immutable=1"
 
 
 def _move_log_away(log: Path) -> None:
