@@ -7,8 +7,9 @@ from typing import cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from imagen.adapters.remote.errors import display_url
+from imagen.adapters.remote.errors import display_url, find_root_cause
 from imagen.adapters.remote.http_library import httpx
+from imagen.adapters.remote.proxies import find_proxy
 from imagen.domain.errors import Misconfigured
 from imagen.version import __version__
 
@@ -38,18 +39,18 @@ def build_client(
             settings cannot be used.
     """
     _check_headers(headers or {})
-    loopback = is_loopback(base_url)
     try:
         return httpx.Client(
             base_url=base_url,
             headers={"User-Agent": USER_AGENT, **(headers or {})},
             timeout=httpx.Timeout(timeout, connect=connect_timeout),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
             verify=(ssl_context := build_ssl_context(base_url)),
-            trust_env=not loopback,
-            transport=None
-            if getproxies() and not loopback
-            else _ConnectionPool(ssl_context),
+            # httpx fails on a NO_PROXY that it cannot parse.
+            trust_env=False,
+            transport=(direct := _ConnectionPool(ssl_context)),
+            mounts=None
+            if is_loopback(base_url) or not getproxies()
+            else {"all://": _ProxyTransport(base_url, direct, ssl_context)},
             follow_redirects=False,
         )
     except (httpx.InvalidURL, ValueError, UnicodeError) as error:
@@ -65,8 +66,12 @@ def build_client(
             hint="pip install 'httpx[socks]'",
         ) from error
     except OSError as error:
+        is_file = isinstance(error, ssl.SSLError)
+        reason = "not a file of certificates" if is_file else error.strerror
         raise Misconfigured(
-            "The certificates named by SSL_CERT_FILE or SSL_CERT_DIR cannot be read.",
+            "The certificates named by SSL_CERT_FILE or SSL_CERT_DIR cannot be read: "
+            f"{reason}.",
+            hint="Set the variable to a file in PEM format, or unset it.",
         ) from error
 
 
@@ -102,6 +107,64 @@ def _check_headers(headers: Mapping[str, str]) -> None:
                 " cannot have.",
                 hint="Often a line end or a blank was copied along.",
             )
+
+
+class DeadProxyError(httpx.ProxyError):
+    """The proxy itself was not reached.
+
+    Attributes:
+        proxy: Its URL, without user and password.
+    """
+
+    def __init__(self, proxy: str, *, request: httpx.Request) -> None:
+        self.proxy = display_url(proxy)
+        super().__init__(f"the proxy {self.proxy} was not reached", request=request)
+
+
+class _ProxyTransport(httpx.BaseTransport):
+    """Sends each request through the proxy that the environment has for its URL."""
+
+    def __init__(
+        self, base_url: str, direct: httpx.BaseTransport, ssl_context: ssl.SSLContext
+    ) -> None:
+        self._direct = direct
+        self._ssl_context = ssl_context
+        self._proxied: dict[str, httpx.HTTPTransport] = {}
+        # Now, because the settings of a proxy may be wrong.
+        if (proxy := find_proxy(base_url)) is not None:
+            self._transport(proxy)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request.
+
+        Raises:
+            DeadProxyError: the proxy was not reached.
+        """
+        # Not the host of the URL: a download connects to an address that was checked.
+        proxy = find_proxy(f"{request.url.scheme}://{request.headers['Host']}")
+        if proxy is None:
+            return self._direct.handle_request(request)
+        try:
+            return self._transport(proxy).handle_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            # Through the tunnel of a proxy, only the certificate of the server.
+            if isinstance(find_root_cause(error), ssl.SSLError):
+                raise
+            raise DeadProxyError(proxy, request=request) from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        for transport in self._proxied.values():
+            transport.close()
+
+    def _transport(self, proxy: str) -> httpx.HTTPTransport:
+        if proxy not in self._proxied:
+            self._proxied[proxy] = httpx.HTTPTransport(
+                verify=self._ssl_context,
+                proxy=proxy,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+            )
+        return self._proxied[proxy]
 
 
 # httpcore's own pool (1.0.9) examines every connection of all threads at every request,

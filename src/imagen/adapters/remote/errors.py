@@ -29,10 +29,10 @@ _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
-    httpx.ProxyError,
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
 )
+_CHECK_PROXY = "Check the variables HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
 _OTHER_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
@@ -53,6 +53,13 @@ def translate_errors(
     """
     try:
         yield
+    except httpx.ProxyError as error:
+        proxy = getattr(error, "proxy", "")
+        problem = f"the proxy {proxy} was not reached" if proxy else ""
+        raise Unavailable(
+            f"{server} was not reached: {problem or _describe_error(error)}.",
+            hint=_CHECK_PROXY,
+        ) from error
     except _NOT_SENT as error:
         raise Unavailable(
             f"{server} was not reached: {_describe_error(error)}.",
@@ -110,7 +117,7 @@ def to_status_error(
         case 407:
             return Unavailable(
                 f"{server} was not reached: the proxy requires credentials.",
-                hint="Check the variables HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.",
+                hint=_CHECK_PROXY,
             )
         case 429:
             header = response.headers.get("Retry-After")
@@ -189,11 +196,11 @@ def _describe_error(error: Exception) -> str:
         case httpx.ProxyError():
             return "the proxy refused the connection"
         case httpx.ConnectError() if isinstance(
-            cause := _root_cause(error), ssl.SSLError
+            cause := find_root_cause(error), ssl.SSLError
         ):
             return f"its certificate is not trusted ({cause})"
         case httpx.ConnectError():
-            number = getattr(_root_cause(error), "errno", None)
+            number = getattr(find_root_cause(error), "errno", None)
             # A failed name lookup has a negative number of getaddrinfo, not an errno.
             if isinstance(number, int) and number > 0:
                 return os.strerror(number).lower()
@@ -204,7 +211,8 @@ def _describe_error(error: Exception) -> str:
             return "connection interrupted"
 
 
-def _root_cause(error: BaseException) -> BaseException:
+def find_root_cause(error: BaseException) -> BaseException:
+    """Return the first error of a chain of errors."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error

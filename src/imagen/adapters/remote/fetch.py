@@ -15,7 +15,6 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from threading import Event, Lock
 from urllib.parse import SplitResult, unquote_to_bytes, urljoin, urlsplit
-from urllib.request import getproxies
 
 from imagen.adapters.remote.client import build_client, is_loopback
 from imagen.adapters.remote.downloads import is_truncated
@@ -27,6 +26,7 @@ from imagen.adapters.remote.errors import (
     translate_errors,
 )
 from imagen.adapters.remote.http_library import httpx
+from imagen.adapters.remote.proxies import find_proxy
 from imagen.adapters.remote.vendor import JobOutput
 from imagen.adapters.remote.vendor_client import (
     CONNECT_TIMEOUT,
@@ -259,12 +259,13 @@ class FileDownloader:
             return []
         if parts.scheme == "https":
             found = _parse_ip_literal(host) or list(self._resolve(host))
-            if not found and not getproxies().get("https"):
+            proxy = find_proxy(url)
+            if not found and proxy is None:
                 raise Unavailable(f"The host {host} is unknown, or DNS is unavailable.")
             # Behind a proxy the local resolver may know no public names: the proxy
             # resolves the host, in its own network.
             if all(map(is_public, found)):
-                return [] if getproxies().get("https") else found
+                return found if proxy is None else []
         raise Unfinished(
             f"The image is at {parts.scheme}://{host}, and imagen does not download"
             " from there.",

@@ -8,6 +8,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from imagen.adapters.remote.client import USER_AGENT, is_loopback
 from imagen.adapters.remote.events import EventStream, StreamRefused
+from imagen.adapters.remote.proxies import find_proxy
 from imagen.adapters.remote.vendor import WebSocketRequest
 from imagen.adapters.remote.vendor_client import CONNECT_TIMEOUT, VendorClient
 
@@ -68,7 +69,7 @@ class WebSocketEvents(EventStream):
             additional_headers=self._client.require_credentials(),
             user_agent_header=USER_AGENT,
             compression=None,  # costs more time than it saves
-            proxy=None if is_loopback(url) else True,
+            proxy=None if is_loopback(url) else find_proxy(url),
             open_timeout=CONNECT_TIMEOUT,
             close_timeout=0.5,
             # Previews and error messages can be large.
