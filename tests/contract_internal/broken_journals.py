@@ -653,6 +653,7 @@ class TestForgetsTheLedger(Staged):
         "test_counts_what_was_spent",
         "test_counts_an_unknown_cost_as_reserved",
         "test_counts_from_when_the_limit_began",
+        "test_counts_until_the_limit_ends",
         "test_counts_what_the_limit_is_about",
         "test_counts_whom_the_limit_is_about",
     }
@@ -701,6 +702,16 @@ class TestCountsFromTheBeginningOfTime(Staged):
 
     breaks: ClassVar[set[str]] = {
         "test_counts_from_when_the_limit_began",
+    }
+
+
+class TestCountsToTheEndOfTime(Staged):
+    class Made(Limiting):
+        def limit(self, limit: BudgetLimit) -> BudgetLimit:
+            return replaced(limit, until=limit.until.replace(year=9000))
+
+    breaks: ClassVar[set[str]] = {
+        "test_counts_until_the_limit_ends",
     }
 
 

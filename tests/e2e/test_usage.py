@@ -44,6 +44,17 @@ def spent(accounts: Accounts) -> None:
     )
 
 
+def test_rows_of_a_clock_that_was_ahead_are_named(
+    usage: Ask, accounts: Accounts
+) -> None:
+    accounts.spend(sample_row(1, cost=3, at=MONDAY.replace(year=2999)))
+
+    for words in ((), ("--raw",), ("--json",)):
+        run = usage(*words)
+        assert run.code == 0
+        assert "1 row is dated in the future, $0.000003" in run.err
+
+
 def table(out: str) -> list[list[str]]:
     return [re.split(" {2,}", line.strip()) for line in out.splitlines()]
 

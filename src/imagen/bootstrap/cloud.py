@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from imagen.ports.ledger import SharedLedger
     from imagen.usecases.sync import DeliverPending, Uploader
 
-PATIENCE = 3.0
-"""Seconds that a command waits at its end for pending uploads."""
+PATIENCE = 10.0
+"""Seconds that a command waits at its end for pending uploads, from the first request.
+"""
 
 
 def build_delivery(
@@ -50,7 +51,11 @@ def build_delivery(
     uploaders: list[Uploader] = []
     if runtime.settings.usage.remote != "off":
         ledger = build_shared_ledger(environment)
-        uploaders.append(UsageUploader(queue=stores.usage_queue, ledger=ledger))
+        uploaders.append(
+            UsageUploader(
+                queue=stores.usage_queue, ledger=ledger, prepare=_load_libraries
+            )
+        )
     if images and get_cloud_mode(runtime.settings, environment) != "off":
         uploaders.append(
             ImageUploader(
@@ -61,6 +66,7 @@ def build_delivery(
                 owner=runtime.settings.owner_user_id,
                 clock=runtime.clock,
                 read=read_regular,
+                prepare=_load_libraries,
             )
         )
     return DeliverPending(
@@ -182,6 +188,12 @@ def read_migrations() -> str:
 
     files = sorted(MIGRATIONS.glob("*.sql"))
     return "\n".join(f"-- {file.name}\n\n{file.read_text('utf-8')}" for file in files)
+
+
+def _load_libraries() -> None:
+    from imagen.adapters.supabase.client import load_libraries  # noqa: PLC0415 - to send
+
+    load_libraries()
 
 
 def _build_cloud(environment: Environment) -> "Cloud":

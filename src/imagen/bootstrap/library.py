@@ -231,14 +231,19 @@ def open_usage(runtime: Runtime, *, shared: bool = False) -> Generator["ShowUsag
 
     stores = runtime.stores
     if not shared:
-        yield ShowUsage(ledger=stores.ledger, journal=stores.journal)
+        yield ShowUsage(
+            ledger=stores.ledger, journal=stores.journal, local=stores.ledger
+        )
         return
     from imagen.bootstrap.cloud import build_shared_ledger  # noqa: PLC0415 - rare
 
     ledger = build_shared_ledger(runtime.environment)
     try:
         yield ShowUsage(
-            ledger=ledger, journal=stores.journal, undelivered=stores.undelivered
+            ledger=ledger,
+            journal=stores.journal,
+            local=stores.ledger,
+            undelivered=stores.undelivered,
         )
     finally:
         ledger.close()

@@ -80,6 +80,7 @@ def usage(
                 _print_groups(out, use_case.run(names, since=since), names)
             _report_undelivered(use_case.undelivered_total(), reason)
             _report_pending(use_case.pending())
+            _report_future(use_case.future(runtime.clock.now().astimezone(UTC).date()))
 
 
 def _reject_combination(flags: Mapping[str, bool]) -> None:
@@ -195,6 +196,16 @@ def _report_pending(pending: UsageTotal) -> None:
     if pending.calls:
         jobs = "1 open job" if pending.calls == 1 else f"{pending.calls} open jobs"
         print_message(f"{jobs} may add {_total_cost(pending)}: imagen jobs")
+
+
+def _report_future(future: UsageTotal | None) -> None:
+    """Report rows that were written while the clock of this machine was ahead."""
+    if future is not None:
+        rows = "1 row is" if future.calls == 1 else f"{future.calls} rows are"
+        print_message(
+            f"{rows} dated in the future, {_total_cost(future)}: the clock of this "
+            "machine was ahead. Budgets count them for their own days only."
+        )
 
 
 def _call_values(row: UsageRow) -> tuple[object, ...]:

@@ -1,6 +1,6 @@
 """Upload pending usage rows and images to the cloud, each exactly once."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -45,12 +45,17 @@ LONG = 3600.0
 
 
 class UsageUploader(msgspec.Struct, frozen=True, kw_only=True):
-    """Uploads usage rows to the shared ledger."""
+    """Uploads usage rows to the shared ledger.
+
+    Attributes:
+        prepare: Called before the first request, outside of the time limit.
+    """
 
     channel: ClassVar[Channel] = "usage"
 
     queue: DeliveryQueue[UsageRow]
     ledger: SharedLedger
+    prepare: Callable[[], None] = lambda: None
 
     def upload(self) -> Generator[int]:
         """Upload rows, the oldest first, many in one request."""
@@ -73,6 +78,7 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         owner: The user id from the config. It replaces the owner of an image whose
             owner does not exist: then the id in the config was corrected since.
+        prepare: Called before the first request, outside of the time limit.
     """
 
     channel: ClassVar[Channel] = "images"
@@ -84,6 +90,7 @@ class ImageUploader(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     clock: Clock
     read: ReadFile
+    prepare: Callable[[], None] = lambda: None
 
     def upload(self) -> Generator[int]:
         """Upload images, the newest first, a few in parallel.
@@ -219,6 +226,9 @@ class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
     def run_briefly(self, cancellation: Cancellation, *, patience: float) -> None:
         """Deliver what can be delivered in `patience` seconds; report the rest.
 
+        The seconds count from the first request, not from the start: importing the
+        libraries may take longer on a busy machine.
+
         After an attempt that delivered nothing, the channel is paused, so that the next
         command does not wait for a cloud that is down.
         """
@@ -244,11 +254,17 @@ class DeliverPending(msgspec.Struct, frozen=True, kw_only=True):
         attempts = [_Attempt(each, self.listen, wake) for each in uploaders]
         for attempt in attempts:
             attempt.start(cancellation)
-        deadline = None if patience is None else self.clock.monotonic() + patience
+        deadline = None
         while not all(attempt.is_over for attempt in attempts):
             wake.clear()
             if deadline is None and cancellation.event.is_set():
                 deadline = self.clock.monotonic() + GRACE
+            elif (
+                deadline is None
+                and patience is not None
+                and all(attempt.is_prepared or attempt.is_over for attempt in attempts)
+            ):
+                deadline = self.clock.monotonic() + patience
             left = LONG if deadline is None else deadline - self.clock.monotonic()
             if left <= 0 or (patience is not None and cancellation.event.is_set()):
                 break
@@ -322,6 +338,7 @@ class _Attempt(msgspec.Struct):
     wake: Event
     delivered: int = 0
     reason: str = ""
+    is_prepared: bool = False
     is_over: bool = False
 
     def start(self, cancellation: Cancellation) -> None:
@@ -330,6 +347,9 @@ class _Attempt(msgspec.Struct):
     def _work(self, cancellation: Cancellation) -> None:
         channel = self.uploader.channel
         try:
+            self.uploader.prepare()
+            self.is_prepared = True
+            self.wake.set()
             with closing(self.uploader.upload()) as counts:
                 for count in counts:
                     self.delivered += count

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -30,12 +30,14 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Reads and adds up usage rows.
 
     Attributes:
+        local: The rows of this machine, which budgets count.
         undelivered: The rows of this machine that are not in the shared ledger yet;
             None if the ledger is that of this machine.
     """
 
     ledger: "UsageReader"
     journal: "Journal"
+    local: "UsageReader"
     undelivered: "UsageReader | None" = None
 
     def run(self, by: Sequence[Dimension], *, since: date | None = None) -> UsageReport:
@@ -61,6 +63,14 @@ class ShowUsage(msgspec.Struct, frozen=True, kw_only=True):
     def undelivered_total(self) -> UsageTotal | None:
         """Return the total of the rows that only this machine has; None if none."""
         totals = () if self.undelivered is None else self.undelivered.totals(())
+        return totals[0] if totals else None
+
+    def future(self, today: date) -> UsageTotal | None:
+        """Return the total of the local rows after a UTC date; None if there are none.
+
+        They were written while the clock was ahead, and count for their own days.
+        """
+        totals = self.local.totals((), since=today + timedelta(days=1))
         return totals[0] if totals else None
 
     def pending(self) -> UsageTotal:

@@ -99,6 +99,21 @@ class BudgetsContract(Contract):
 
         _check_remaining(journal, 70, of=budget_limit(100))
 
+    def test_counts_until_the_limit_ends(
+        self, journal: Journal, ledger: Ledger
+    ) -> None:
+        """Costs that are dated after the limit's period do not count."""
+        # A clock that was ahead for a moment would block the budget until that day.
+        limit = budget_limit(100)
+        ledger.record(
+            [
+                sample_row(1, at=limit.until, cost=40),
+                sample_row(2, at=limit.until - timedelta(microseconds=1), cost=30),
+            ]
+        )
+
+        _check_remaining(journal, 70, of=limit)
+
     def test_counts_what_the_limit_is_about(
         self, journal: Journal, ledger: Ledger
     ) -> None:

@@ -184,6 +184,26 @@ def scene() -> Scene:
     return Scene()
 
 
+def test_the_time_limit_counts_from_the_first_request(scene: Scene) -> None:
+    scene.spend(1)
+    usage, _ = scene.use_case.uploaders
+    waiting = Event()
+
+    def load_slowly() -> None:
+        waiting.wait(60)
+        FakeClock.wait(scene.clock, Event(), 60)
+
+    scene.clock.is_stuck = lambda: bool(waiting.set())
+
+    scene.use_case = msgspec.structs.replace(
+        scene.use_case,
+        uploaders=[msgspec.structs.replace(usage, prepare=load_slowly)],
+    )
+
+    assert scene.briefly() == []
+    assert scene.pending() == [0, 0]
+
+
 def test_everything_gets_there(scene: Scene) -> None:
     scene.spend(*range(ROWS_AT_ONCE + 1))
     scene.draw(1, 2, 3, 4, 5)

@@ -1,6 +1,6 @@
 """What was spent is added up, and what may come on top is known."""
 
-from datetime import date
+from datetime import date, timedelta
 
 from tests.contract_internal.databases import temporary_database
 from tests.contract_internal.samples import sample_call
@@ -16,7 +16,7 @@ from imagen.usecases.usage import ShowUsage
 def show() -> tuple[ShowUsage, SqliteLedger, SqliteJournal]:
     database = temporary_database()
     ledger, journal = SqliteLedger(database), SqliteJournal(database)
-    return ShowUsage(ledger=ledger, journal=journal), ledger, journal
+    return ShowUsage(ledger=ledger, journal=journal, local=ledger), ledger, journal
 
 
 def test_the_total_is_that_of_the_groups() -> None:
@@ -45,6 +45,19 @@ def test_what_was_before_does_not_count() -> None:
     assert usage.run(["week"], since=day).total.calls == 1
     after = usage.run(["week"], since=date(day.year, day.month, day.day + 1))
     assert (after.groups, after.total.calls) == ((), 0)
+
+
+def test_rows_after_today_are_found() -> None:
+    usage, ledger, _ = show()
+    today = MONDAY.date()
+    ledger.record([sample_row(1, at=MONDAY)])
+
+    assert usage.future(today) is None
+
+    ledger.record([sample_row(2, at=MONDAY + timedelta(days=1), cost=7)])
+    future = usage.future(today)
+    assert future is not None
+    assert (future.calls, future.cost_micros) == (1, 7)
 
 
 def test_of_open_jobs_those_count_that_may_cost_and_may_have_been_sent() -> None:

@@ -49,7 +49,7 @@ _OPEN_CALLS = """
 _HAS_USAGE = "SELECT 1 FROM usage WHERE id = ?"
 _SPENT = """
     SELECT coalesce(sum(counted_micros), 0) FROM usage
-    WHERE created_at >= :since AND :backend IN ('', backend)
+    WHERE created_at >= :since AND created_at < :until AND :backend IN ('', backend)
 """
 # A query of its own, not one more `IN ('', caller)`: so each is served by an index.
 _SPENT_BY_CALLER = f"{_SPENT} AND caller = :caller"
@@ -277,6 +277,7 @@ def _spent_query(limit: BudgetLimit) -> str:
 def _parameters(limit: BudgetLimit) -> dict[str, str | int]:
     return {
         "since": datetime_to_micros(limit.since),
+        "until": datetime_to_micros(limit.until),
         "backend": remove_surrogates(limit.backend),
         "caller": remove_surrogates(limit.caller),
     }

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from threading import Lock, local
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -45,8 +46,8 @@ BUCKET = "imagen-generated"
 PAGE = 1000
 """Maximum rows in one response."""
 
-TIMEOUT = 10.0
-"""Seconds that one read or write may take."""
+TIMEOUT = 15.0
+"""Seconds that one read or write may take; more than a command waits for all."""
 
 _SECRET, _PUBLISHABLE = "sb_secret_", "sb_publishable_"
 _KEY_HINT = (
@@ -82,6 +83,12 @@ class TimedRow(msgspec.Struct):
 
 Row = TypeVar("Row", bound=TimedRow)
 T = TypeVar("T")
+
+
+def load_libraries() -> None:
+    """Import what the first request needs, which takes part of a second."""
+    for name in ("imagen.adapters.remote.client", "postgrest", "storage3"):
+        import_module(name)
 
 
 class SupabaseAccess:
