@@ -232,3 +232,34 @@ def test_a_paid_call_needs_an_account_that_is_kept(open_folder: Path) -> None:
         assert warned.count("temporary") == 1
         kept = str(open_folder / "kept")
         assert generate(IMAGEN_DATA_DIR=kept) == (0, "")
+
+
+def test_an_account_that_cannot_be_written_can_be_read(open_folder: Path) -> None:
+    data = open_folder / "data"
+    env = {"IMAGEN_DATA_DIR": str(data), "XDG_CONFIG_HOME": str(open_folder)}
+    words = [*find_stranger(), IMAGEN]
+
+    def ask(*command: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [*words, *command],
+            capture_output=True,
+            text=True,
+            cwd=open_folder,
+            env=env,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    assert ask("generate", "a fox", "--size", "64x64", "-o", "a.png")[0] == 0
+    for path in (*data.rglob("*"), data):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+    code, listed, said = ask("history")
+    assert (code, said) == (0, "")
+    assert "a fox" in listed
+    assert ask("usage") == (0, "", "imagen: No usage.\n")
+    assert ask("jobs") == (0, "", "imagen: No open jobs.\n")
+    code, _, said = ask("generate", "a fox", "--size", "64x64", "-o", "b.png")
+    assert (code, said.count("not recorded")) == (0, 1)
+    data.chmod(0o755)

@@ -568,6 +568,16 @@ def test_over_a_budget_it_says_how_much_is_left_and_when_it_resets(
     assert server.created == 1
 
 
+@pytest.mark.parametrize("usd", ["1e400", "1e999999999", "1e13"])
+def test_max_cost_is_finite(
+    customer: Customer, server: ReplicateServer, usd: str
+) -> None:
+    refused = customer.generate("--max-cost", usd)
+
+    assert (refused.code, server.created) == (2, 0)
+    assert "a finite number" in refused.err
+
+
 def test_max_cost_stops_a_call(customer: Customer, server: ReplicateServer) -> None:
     assert customer.generate("--max-cost", "0.0029").code == 5
     assert customer.generate("--max-cost", "0.003").code == 0

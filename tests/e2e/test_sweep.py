@@ -98,7 +98,7 @@ def test_an_estimate_sends_nothing(
     run = ask(*words, "--estimate")
 
     assert run.code == 0
-    assert run.lines[-1] == "4 images, cost: $0.1"
+    assert run.lines[-1] == "4 images, cost: $0.10"
     (said,) = ask(*words, "--estimate", "--json").objects
     assert (said["images"], said["cost_usd"]) == (4, 0.1)
     assert said["cells"][0]["cell"] == {"backend": "a", "size": "48x32", "seed": 1}

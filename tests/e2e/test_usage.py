@@ -55,6 +55,19 @@ def test_rows_of_a_clock_that_was_ahead_are_named(
         assert "1 row is dated in the future, $0.000003" in run.err
 
 
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t"])
+def test_a_csv_cell_is_no_formula_in_a_spreadsheet(
+    usage: Ask, accounts: Accounts, sign: str
+) -> None:
+    accounts.spend(sample_row(1, caller=f"{sign}1+1", cost=1))
+
+    [row] = csv.DictReader(io.StringIO(usage("--raw", "--csv").out))
+
+    assert (row["caller"], row["cost_usd"]) == (f"'{sign}1+1", "0.000001")
+    [row] = csv.DictReader(io.StringIO(usage("--by", "caller", "--csv").out))
+    assert row["caller"] == f"'{sign}1+1"
+
+
 def table(out: str) -> list[list[str]]:
     return [re.split(" {2,}", line.strip()) for line in out.splitlines()]
 

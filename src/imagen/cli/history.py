@@ -19,7 +19,6 @@ from imagen.cli.parameters import (
 )
 from imagen.cli.tables import (
     Columns,
-    format_cost,
     join_lines,
     paginate,
     shorten_ids,
@@ -27,6 +26,7 @@ from imagen.cli.tables import (
 )
 from imagen.domain.errors import UsageError
 from imagen.domain.history import HistoryEntry
+from imagen.domain.money.cost import format_cost
 
 DEFAULT_LIMIT = 20
 

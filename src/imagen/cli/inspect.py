@@ -9,11 +9,12 @@ from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import JsonFlag, PathWord
-from imagen.cli.tables import format_cost, join_lines, truncate
+from imagen.cli.tables import join_lines, truncate
 from imagen.domain.content_credentials import ContentCredentials
 from imagen.domain.errors import ImagenError, UsageError
 from imagen.domain.inspection import Agreement, Inspection
 from imagen.domain.metadata.embedded import Recipe
+from imagen.domain.money.cost import format_cost
 from imagen.domain.sidecar import Sidecar
 from imagen.settings.environment import process_environment
 

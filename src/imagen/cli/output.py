@@ -215,7 +215,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
         writer = csv.writer(_Stdout())
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows(map(_quote_cell, row) for row in rows)
 
     def print_table(self, rows: Sequence[Sequence[str]]) -> None:
         """Print rows with aligned columns."""
@@ -243,6 +243,13 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         _write(text.encode(errors="replace") + b"\n")
 
 
+def _quote_cell(value: object) -> object:
+    """Return a CSV cell that a spreadsheet does not take for a formula."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")):
+        return f"'{value}"
+    return value
+
+
 def _with_rest(
     estimate: "Estimate | SweepEstimate", left: "Remaining | None"
 ) -> dict[str, object]:
@@ -254,11 +261,18 @@ def _with_rest(
 
 
 def _describe(sidecar: "Sidecar", location: str) -> dict[str, object]:
-    return {**msgspec.to_builtins(sidecar), "path": display_path(location)}
+    fields: dict[str, object] = msgspec.to_builtins(sidecar)
+    if sidecar.cost_usd is not None:
+        from decimal import Decimal  # noqa: PLC0415 - only with --json
+
+        fields["cost_usd"] = Decimal(str(sidecar.cost_usd))  # not 3e-06
+    return {**fields, "path": display_path(location)}
 
 
 def _format_cost(usd: float | None) -> str:
-    return "unknown" if usd is None else f"${usd:g}"
+    from imagen.domain.money.cost import format_cost  # noqa: PLC0415 - for estimates
+
+    return format_cost(usd) or "unknown"
 
 
 # Amounts are exact decimals; the default would write them as strings.

@@ -96,7 +96,12 @@ def resume(
     still_open = len(jobs) - sum(each.closed or each.live for each in outcomes)
     if not out.quiet:
         _print_summary(
-            still_open, busy=len(open_jobs) - len(jobs), is_empty=not open_jobs
+            still_open,
+            # Another process may have taken one since they were listed.
+            busy=len(open_jobs)
+            - len(jobs)
+            + (0 if ids else sum(each.live for each in outcomes)),
+            is_empty=not open_jobs,
         )
     incomplete = [
         each for each in outcomes if not (each.is_complete or (each.live and not ids))

@@ -13,8 +13,9 @@ from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
 from imagen.cli.parameters import PathWord
-from imagen.cli.tables import format_cost, join_lines, wrap
+from imagen.cli.tables import join_lines, wrap
 from imagen.domain.errors import ImagenError, InvalidRequest, UsageError
+from imagen.domain.money.cost import format_cost
 from imagen.domain.printable import escape_control
 from imagen.ports.viewer import DrawingError, TerminalSize
 from imagen.settings.environment import process_environment

@@ -34,7 +34,8 @@ def sync(
     """Upload everything that is pending: usage rows, and copies of images.
 
     Each record is stored exactly once, however often and by however many processes this
-    is run. Exits 0 when nothing is pending or failed any more, else 1.
+    is run. Exits 0 when nothing is pending, else 1; records that failed for good are
+    listed.
 
     ```
     imagen sync
@@ -69,7 +70,7 @@ def sync(
             deliveries = use_case.run(signals.cancellation)
     for delivery in deliveries:
         _print(out, delivery)
-    done = not any(each.status.pending or each.status.failed for each in deliveries)
+    done = not any(each.status.pending for each in deliveries)
     return exit_codes.DONE if done else signals.exit_code or exit_codes.NOT_READY
 
 

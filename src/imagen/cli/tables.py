@@ -2,11 +2,9 @@
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from decimal import Decimal
 from itertools import islice, pairwise, takewhile
 from typing import TypeVar
 
-from imagen.domain.money.cost import format_usd
 from imagen.domain.printable import escape_control
 
 Item = TypeVar("Item")
@@ -104,11 +102,6 @@ def wrap(text: str, width: int, *, lines: int) -> list[str]:
         found.append(left[:end].rstrip())
         left = left[end:].lstrip()
     return [*found, truncate(left, width)] if left else found
-
-
-def format_cost(usd: float | None) -> str:
-    """Return the cost of an image: `$0.05`, or "" if it is unknown."""
-    return "" if usd is None else format_usd(Decimal(str(usd)))
 
 
 def cell_width(text: str) -> int:

@@ -294,7 +294,7 @@ def test_what_can_never_pass_is_kept_and_holds_up_nothing(machine: Machine) -> N
 
     done = machine.run("sync")
 
-    assert done.code == 1
+    assert done.code == 0
     assert "usage: " in done.out
     assert ", 2 failed" in done.out.splitlines()[0]
     assert ", 1 failed" in done.out.splitlines()[1]
@@ -305,8 +305,8 @@ def test_what_can_never_pass_is_kept_and_holds_up_nothing(machine: Machine) -> N
     assert (rows, images) == (3, 1)
 
     still = machine.run("sync")
-    assert (still.code, still.out.count(" failed")) == (1, 2)
-    assert machine.run("sync", "--again").code == 1
+    assert (still.code, still.out.count(" failed")) == (0, 2)
+    assert machine.run("sync", "--again").code == 0
     machine.project.change(
         "alter table mai.imagen_usage drop constraint no_owls;"
         "alter table imagen.images drop constraint no_owls"

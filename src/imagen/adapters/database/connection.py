@@ -58,6 +58,9 @@ _PROBLEMS = {
 }
 
 
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}
+
+
 class Database:
     """The file `imagen.sqlite3` in a folder, readable for its owner only.
 
@@ -80,6 +83,7 @@ class Database:
         self._patience = patience
         self._migrations = migrations
         self._queue = WriteQueue()
+        self._has_locks = False
         # A list instead of a connection for each thread: the threads of a server come
         # and go, and each connection costs several statements to open.
         self._spare: list[sqlite3.Connection] = []
@@ -263,6 +267,9 @@ class Database:
             return self._connect(self.folder / FILE)
 
     def _connect(self, path: Path) -> sqlite3.Connection:
+        if not self._has_locks and os.access(path.parent, os.W_OK):
+            check_locks(path.parent)
+            self._has_locks = True
         try:
             found = path.stat()
         except FileNotFoundError:
@@ -317,6 +324,12 @@ def translate_errors(path: Path) -> Generator[None]:
             code = sqlite3.SQLITE_FULL
         raise _error(path, code, detail=str(error)) from error
     except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise JournalError(
+                f"{path} cannot be used: the file system does not support locks (NFS "
+                "without lockd).",
+                hint="Set a folder on a local disk in $IMAGEN_DATA_DIR.",
+            ) from error
         code = {
             errno.ENOSPC: sqlite3.SQLITE_FULL,
             errno.EDQUOT: sqlite3.SQLITE_FULL,
@@ -330,6 +343,26 @@ def translate_errors(path: Path) -> Generator[None]:
         raise _error(path, sqlite3.SQLITE_CORRUPT) from error
     except OverflowError as error:
         raise _error(path, 0, detail=str(error)) from error
+
+
+def check_locks(
+    folder: Path, *, lock: Callable[[int, int], object] = fcntl.lockf
+) -> None:
+    """Check whether files in the folder can be locked, as SQLite locks them.
+
+    SQLite takes a file system without locks for one that another process has locked,
+    and waits for it.
+
+    Raises:
+        OSError: they cannot be.
+    """
+    path = folder / f".locks.{os.urandom(8).hex()}"
+    handle = create_private_file(path)
+    try:
+        lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(handle)
+        path.unlink(missing_ok=True)
 
 
 def _create(path: Path, migrations: Sequence[Sequence[str]]) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias, cast
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain import events
 from imagen.domain.events import Event
+from imagen.domain.money.cost import format_cost
 from imagen.domain.result import StoredImage
 
 MIN_INTERVAL = 0.1
@@ -40,7 +41,7 @@ def render_figure(image: StoredImage) -> str:
         note.model if note.model != note.backend else "",
         "" if note.seed is None else f"seed {note.seed}",
         f"{facts.width}x{facts.height}",
-        "cost unknown" if note.cost_usd is None else f"${note.cost_usd:g}",
+        format_cost(note.cost_usd) or "cost unknown",
     )
     data = b64encode(image.content).decode()
     return (

@@ -9,6 +9,9 @@ import msgspec
 # Micro-dollars in a dollar.
 MICROS = 1_000_000
 
+# A database stores micro-dollars in 64 bits.
+_MAX_USD = 1_000_000_000_000
+
 MAX_EXCESS = 100
 """How many times the expected cost, and at least $1, is still credible."""
 
@@ -44,13 +47,19 @@ def usd_to_micros(usd: Decimal) -> int:
     """Convert dollars to micro-dollars, exactly.
 
     Raises:
-        ValueError: the amount is negative, not finite, or not a whole number of
-            micro-dollars.
+        ValueError: the amount is negative, not finite, too large, or not a whole number
+            of micro-dollars.
     """
-    micros = usd * MICROS if usd.is_finite() else Decimal(-1)
+    # copy_abs: abs() rounds, and fails on an exponent that is too large.
+    if not (usd.is_finite() and usd.copy_abs() <= _MAX_USD):
+        raise ValueError(
+            f"Invalid amount {usd}: use 0 or more dollars, a finite number of at most "
+            f"{_MAX_USD}."
+        )
+    micros = usd * MICROS
     if micros < 0 or micros != micros.to_integral_value():
         raise ValueError(
-            f"Invalid amount {usd}: use 0 or more dollars with up to 6 decimals."
+            f"Invalid amount {usd:f}: use 0 or more dollars with up to 6 decimals."
         )
     return int(micros)
 
@@ -64,6 +73,11 @@ def format_usd(usd: Decimal) -> str:
     """Return an amount for display: `$0.05`, `$0.000035`, `$12.00`."""
     whole, _, rest = f"{usd:f}".partition(".")
     return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
+
+
+def format_cost(usd: float | None) -> str:
+    """Return the cost of an image: `$0.05`, or "" if it is unknown."""
+    return "" if usd is None else format_usd(Decimal(str(usd)))
 
 
 def format_micros(micros: int) -> str:

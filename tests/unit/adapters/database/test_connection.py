@@ -1,3 +1,4 @@
+import errno
 import os
 import sqlite3
 import stat
@@ -9,7 +10,12 @@ from random import Random
 import pytest
 from tests.contract_internal.samples import sample_call, sample_entry, sample_received
 
-from imagen.adapters.database.connection import FILE, Database
+from imagen.adapters.database.connection import (
+    FILE,
+    Database,
+    check_locks,
+    translate_errors,
+)
 from imagen.adapters.database.delivery_queue import SqliteImageQueue, SqliteUsageQueue
 from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.journal import SqliteJournal
@@ -472,3 +478,16 @@ def test_a_number_that_no_column_can_hold(tmp_path: Path) -> None:
 
     assert "too large" in said(lambda: SqliteLedger(Database(tmp_path)).record(rows))
     assert list(SqliteLedger(Database(tmp_path)).rows()) == []
+
+
+def test_a_file_system_without_locks_is_a_sentence(tmp_path: Path) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with (
+        pytest.raises(JournalError, match=r"not support locks \(NFS without lockd"),
+        translate_errors(tmp_path),
+    ):
+        check_locks(tmp_path, lock=refuse)
+
+    assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,8 @@ def test_a_row_of_unknown_cost_counts_as_its_open_call_does(tmp_path: Path) -> N
     journal = SqliteJournal(database)
     journal.begin([sample_call(1, reserved=40)])
     SqliteLedger(database).record([sample_row(1, cost=None)])
-    limit = BudgetLimit(label="", backend="", since=MONDAY, until=MONDAY, micros=100)
+    until = MONDAY + timedelta(days=7)
+    limit = BudgetLimit(label="", backend="", since=MONDAY, until=until, micros=100)
 
     with pytest.raises(OverBudget):
         journal.begin([sample_call(2, reserved=21)], limits=[limit])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from imagen.domain.money.cost import (
     FREE,
     Cost,
+    format_cost,
     format_usd,
     micros_to_usd,
     split_cost,
@@ -35,6 +36,13 @@ def test_an_unknown_cost_has_unknown_shares() -> None:
 )
 def test_is_shown_in_dollars(cost: Cost, usd: float | None) -> None:
     assert cost.usd == usd
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"), [(0.000003, "$0.000003"), (0.5, "$0.50"), (None, "")]
+)
+def test_the_cost_of_an_image_has_no_exponent(usd: float | None, shown: str) -> None:
+    assert format_cost(usd) == shown
 
 
 def test_unknown_is_not_nothing() -> None:
