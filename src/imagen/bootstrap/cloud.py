@@ -14,7 +14,7 @@ from imagen.domain.events import (
     ignore_event,
     isolate_listener,
 )
-from imagen.domain.phrases import join_missing
+from imagen.domain.suggestion import join_missing
 from imagen.settings.environment import Environment
 
 if TYPE_CHECKING:

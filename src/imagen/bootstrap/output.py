@@ -187,7 +187,7 @@ def find_cloud_owner(runtime: Runtime) -> str:
     if not settings.owner_user_id:
         missing = (*missing, "owner_user_id in the config")
     if missing and mode == "on":
-        from imagen.domain.phrases import join_missing  # noqa: PLC0415 - rare
+        from imagen.domain.suggestion import join_missing  # noqa: PLC0415 - rare
 
         raise Misconfigured(
             f"Cloud copies are on, and {join_missing(missing)}.",

@@ -1,6 +1,6 @@
-"""Suggestions for misspelt names."""
+"""Words about names in messages: similar ones, and those that are not set."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str | None:
@@ -15,3 +15,9 @@ def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
     """Return the hint "Did you mean X?"; another hint if no known name is similar."""
     near = suggest_name(name, known)
     return f"Did you mean {near}?" if near else otherwise
+
+
+def join_missing(names: Sequence[str]) -> str:
+    """Return `A is not set`, `A and B are not set`, or "" for no names."""
+    verb = "is" if len(names) == 1 else "are"
+    return f"{' and '.join(names)} {verb} not set" if names else ""

@@ -26,7 +26,7 @@ from imagen.adapters.remote.vendor import (
     WebSocketRequest,
 )
 from imagen.domain.errors import ImagenError, Throttled, Unauthorized, Unavailable
-from imagen.domain.phrases import join_missing
+from imagen.domain.suggestion import join_missing
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0
 """Seconds to open a connection, and without a byte of a response that only reads."""
