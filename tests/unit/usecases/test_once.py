@@ -1,5 +1,6 @@
 """A command that is repeated: continued, waited for, or a new purchase."""
 
+import ctypes
 from collections.abc import Generator, Iterator
 from functools import partial
 from itertools import count
@@ -57,8 +58,11 @@ from imagen.usecases.resume import ResumeCalls
 
 Outcome = StoredImage | FailedImage
 
-UNFINISHED: list[Iterator[Outcome]] = []
-"""Commands of dead processes: closing one would end it properly."""
+
+def leave_unfinished(outcomes: Iterator[Outcome]) -> None:
+    """Keep the command of a dead process: closing it would end it properly."""
+    # A reference that nothing gives back, as the interpreter would close it at its end.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(outcomes))
 
 
 class Account:
@@ -251,7 +255,7 @@ def kill_after(
         Event().wait(0.01)
     process.die()
     account.backend._script.clear()
-    UNFINISHED.append(outcomes)
+    leave_unfinished(outcomes)
 
 
 def locations(outcomes: list[Outcome]) -> list[str]:
@@ -340,7 +344,7 @@ def test_a_running_command_is_a_new_purchase(
     other = account.process()
 
     assert len(locations(other.run())) == 3
-    UNFINISHED.append(first)
+    leave_unfinished(first)
 
 
 def test_a_fresh_command_leaves_the_interrupted_one_alone(
@@ -527,7 +531,7 @@ def test_waiting_ends_with_a_cancellation(account: Account, hang: ScriptStep) ->
     with pytest.raises(Cancelled):
         next(account.process().start(name="sweep", cancellation=cancellation))
 
-    UNFINISHED.append(first)
+    leave_unfinished(first)
 
 
 def test_a_key_returns_the_same_images(account: Account) -> None:
