@@ -25,12 +25,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="schemathesis is not installed")
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("phase", "excluded"),
     [
         # Schemathesis takes an unknown header for a violation of the schema.
         ("coverage", f"{SENSE},negative_data_rejection"),
-        pytest.param("fuzzing", SENSE, marks=pytest.mark.nightly),
+        ("fuzzing", SENSE),
     ],
     ids=["every limit", "by chance"],
 )
