@@ -24,14 +24,14 @@ from imagen.domain.joining import REFUSALS, ConnectionState, Joinable
 
 _ANSWERED = "answered"
 _LOST = ""
-_FIND = """
+_FIND = f"""
     SELECT key, created_at, connection, retries, answer FROM requests
     WHERE caller = :caller AND fingerprint = :fingerprint
     AND (ended_at IS NULL OR ended_at >= :since)
     AND (:answered OR connection <> 'answered'
-        OR json_extract(answer, '$.status') IN (429, 503))
+        OR json_extract(answer, '$.status') IN {tuple(sorted(REFUSALS))})
     ORDER BY created_at, key
-"""
+"""  # noqa: S608 - constants only
 _CONNECTION = """
     SELECT connection, retries FROM requests
     WHERE caller = :caller AND key = :key

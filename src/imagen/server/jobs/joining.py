@@ -101,9 +101,8 @@ class RecentRequests:
 
     def note(self, job: Job) -> None:
         """Notice that a job, or a connection to it, has begun or ended."""
-        name = _name(job)
-        if job.id in self._equal.get(name, {}) and job.may_be_joined(None):
-            self._lost.setdefault(name, {})[job.id] = job
+        if self._is_known(job) and job.may_be_joined(None):
+            self._lost.setdefault(_name(job), {})[job.id] = job
         else:
             _remove(self._lost, job)
 
