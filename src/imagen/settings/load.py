@@ -91,7 +91,7 @@ def _read_file(path: Path, *, named: bool) -> bytes | None:
             hint=f"Give the path of a file in it, such as {FILE_NAME}.",
         ) from None
     except OSError as error:
-        # In a home folder of another user, there is no config for this one.
+        # The home folder of another user has no config for this one.
         if not (named or os.access(path.parent, os.X_OK)):
             return None
         raise Misconfigured(

@@ -394,7 +394,7 @@ def _read_only_mode(path: Path) -> str:
     """Return how to open a file that this process cannot write, or whose folder.
 
     SQLite reads the log of a database with the help of a file that it creates. Without
-    a log it needs none if it is told that nobody writes.
+    a log it needs none if it is told that no process writes.
     """
     log = path.with_name(f"{path.name}-wal")
     return "mode=ro" if log.exists() else "mode=ro&immutable=1"

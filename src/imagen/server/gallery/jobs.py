@@ -121,7 +121,7 @@ def build_key(request: AnyRequest, key: str | None, content: str) -> RequestKey:
         content: The fingerprint of the request.
 
     Raises:
-        ErrorResponse: there is no key (400).
+        ErrorResponse: the key is missing (400).
     """
     if key is None:
         raise ErrorResponse(

@@ -6,7 +6,7 @@ from os import urandom
 from typing import Any
 
 _LONGEST_PATH = 200
-# A trusted proxy passes on whatever its client claims.
+# A trusted proxy passes on what its client claims.
 _LONGEST_ADDRESS = 60
 _DISCONNECTED = 499
 _BAD_REQUEST = 400

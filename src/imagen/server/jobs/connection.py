@@ -11,7 +11,7 @@ class ClientConnection:
 
     Attributes:
         retries: The retry number that the client states; None if it states none.
-        headers: Headers that the answer gets in addition, whatever its status.
+        headers: Headers that the answer of any status gets in addition.
         lost: Done when the client disconnects before the answer is complete.
     """
 
