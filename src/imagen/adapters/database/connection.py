@@ -83,7 +83,6 @@ class Database:
         self._patience = patience
         self._migrations = migrations
         self._queue = WriteQueue()
-        self._has_locks = False
         # A list instead of a connection for each thread: the threads of a server come
         # and go, and each connection costs several statements to open.
         self._spare: list[sqlite3.Connection] = []
@@ -267,12 +266,10 @@ class Database:
             return self._connect(self.folder / FILE)
 
     def _connect(self, path: Path) -> sqlite3.Connection:
-        if not self._has_locks and os.access(path.parent, os.W_OK):
-            check_locks(path.parent)
-            self._has_locks = True
         try:
             found = path.stat()
         except FileNotFoundError:
+            check_locks(path.parent)
             _create(path, self._migrations)
             found = path.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -286,13 +283,14 @@ class Database:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?{mode}",
             uri=True,
-            timeout=self._patience,
+            timeout=0,
             isolation_level=None,
             # A connection is lent to one thread at a time, but not always to the same.
             check_same_thread=False,
         )
         try:
-            version = _check_version(connection, path, latest=len(self._migrations))
+            version = self._read_version(connection, path)
+            _check_version(version, path, latest=len(self._migrations))
             if version == len(self._migrations) and not is_writable:
                 return connection
             connection.execute("PRAGMA secure_delete = ON")
@@ -307,6 +305,19 @@ class Database:
             connection.close()
             raise
         return connection
+
+    def _read_version(self, connection: sqlite3.Connection, path: Path) -> int:
+        """Read the format, and wait for a lock only where files can be locked."""
+        try:
+            return _version(connection)
+        except sqlite3.OperationalError as error:
+            if _primary_code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            if os.access(path.parent, os.W_OK):
+                check_locks(path.parent)
+        finally:
+            _set_busy_timeout(connection, self._patience)
+        return _version(connection)
 
 
 @contextmanager
@@ -409,8 +420,7 @@ def _move_log_away(log: Path) -> None:
         log.rename(log.with_name(f"{log.name}.{os.urandom(4).hex()}"))
 
 
-def _check_version(connection: sqlite3.Connection, path: Path, *, latest: int) -> int:
-    version = _version(connection)
+def _check_version(version: int, path: Path, *, latest: int) -> None:
     if version == 0:
         raise _error(path, sqlite3.SQLITE_NOTADB)
     if version > latest:
@@ -419,7 +429,6 @@ def _check_version(connection: sqlite3.Connection, path: Path, *, latest: int) -
             f"this version supports up to {latest}).",
             hint="Update imagen, or set another folder in $IMAGEN_DATA_DIR.",
         )
-    return version
 
 
 def _migrate(

@@ -491,3 +491,24 @@ def test_a_file_system_without_locks_is_a_sentence(tmp_path: Path) -> None:
         check_locks(tmp_path, lock=refuse)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_locks_are_checked_before_waiting_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite answers "busy" where the file system has no locks."""
+    SqliteLedger(Database(tmp_path)).record([sample_row(1)])
+    module = "imagen.adapters.database.connection.check_locks"
+
+    def refuse(_: Path) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with closing(sqlite3.connect(tmp_path / FILE)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(module, refuse)
+        patient = Database(tmp_path, patience=3600)
+
+        assert "does not support locks" in said(
+            lambda: list(SqliteLedger(patient).rows())
+        )
