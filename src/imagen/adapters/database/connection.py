@@ -22,6 +22,7 @@ from imagen.adapters.database.schema import (
 )
 from imagen.adapters.database.write_queue import Batch, WriteQueue
 from imagen.adapters.system.private_files import (
+    check_locks,
     create_private_file,
     create_private_folder,
     lock_folder,
@@ -354,26 +355,6 @@ def translate_errors(path: Path) -> Generator[None]:
         raise _error(path, sqlite3.SQLITE_CORRUPT) from error
     except OverflowError as error:
         raise _error(path, 0, detail=str(error)) from error
-
-
-def check_locks(
-    folder: Path, *, lock: Callable[[int, int], object] = fcntl.lockf
-) -> None:
-    """Check whether files in the folder can be locked, as SQLite locks them.
-
-    SQLite takes a file system without locks for one that another process has locked,
-    and waits for it.
-
-    Raises:
-        OSError: they cannot be.
-    """
-    path = folder / f".locks.{os.urandom(8).hex()}"
-    handle = create_private_file(path)
-    try:
-        lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    finally:
-        os.close(handle)
-        path.unlink(missing_ok=True)
 
 
 def _create(path: Path, migrations: Sequence[Sequence[str]]) -> None:

@@ -3,7 +3,7 @@
 import errno
 import fcntl
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -101,3 +101,23 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def check_locks(
+    folder: Path, *, lock: Callable[[int, int], object] = fcntl.lockf
+) -> None:
+    """Check whether files in the folder can be locked, as SQLite locks them.
+
+    SQLite takes a file system without locks for one that another process has locked,
+    and waits for it.
+
+    Raises:
+        OSError: they cannot be.
+    """
+    path = folder / f".locks.{os.urandom(8).hex()}"
+    handle = create_private_file(path)
+    try:
+        lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(handle)
+        path.unlink(missing_ok=True)

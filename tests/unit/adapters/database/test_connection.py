@@ -13,7 +13,6 @@ from tests.contract_internal.samples import sample_call, sample_entry, sample_re
 from imagen.adapters.database.connection import (
     FILE,
     Database,
-    check_locks,
     translate_errors,
 )
 from imagen.adapters.database.delivery_queue import SqliteImageQueue, SqliteUsageQueue
@@ -21,6 +20,7 @@ from imagen.adapters.database.history import SqliteHistory
 from imagen.adapters.database.journal import SqliteJournal
 from imagen.adapters.database.ledger import SqliteLedger
 from imagen.adapters.database.schema import MIGRATIONS, to_json
+from imagen.adapters.system.private_files import check_locks
 from imagen.domain.call import CallReceived
 from imagen.domain.errors import JournalError, Misconfigured
 from imagen.testing.contracts.observation import run_at_once
