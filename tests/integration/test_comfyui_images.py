@@ -152,6 +152,17 @@ def test_the_same_image_is_stored_once(
     assert len(list((server.folder / "input").rglob("*.png"))) == 1
 
 
+def test_a_file_and_its_upright_copy_are_two_images(
+    build: Callable[[Nodes], ImageBackend], server: ComfyServer
+) -> None:
+    backend, file, copy = build(from_image()), picture("red"), picture("blue")
+    upright = msgspec.structs.replace(copy, sha256=file.sha256, sent_sha256=copy.sha256)
+    for image in (file, upright):
+        backend.generate(job(image), StoppableContext())
+
+    assert loaded(server, "14").read_bytes() == copy.content
+
+
 def test_a_mask_becomes_the_transparency_of_the_image(
     build: Callable[[Nodes], ImageBackend], server: ComfyServer
 ) -> None:

@@ -13,13 +13,21 @@ class ReferenceImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image that the request includes.
 
     Attributes:
-        content: The file; empty where only the description is kept.
+        sha256: The hash of the file that the user gave, by which a rerun finds it.
+        content: What is sent; empty where only the description is kept.
+        sent_sha256: The hash of `content`; "" if that is the file, unchanged.
     """
 
     name: str
     sha256: str
     media_type: str
     content: bytes = b""
+    sent_sha256: str = ""
+
+    @property
+    def content_sha256(self) -> str:
+        """The hash of what is sent, also where the content is not kept."""
+        return self.sent_sha256 or self.sha256
 
 
 def check_reference_size(name: str, width: int, height: int) -> None:

@@ -1,6 +1,7 @@
 """Prepare the reference images of a request for a backend."""
 
 from collections.abc import Callable
+from hashlib import sha256
 
 from msgspec.structs import replace
 
@@ -52,8 +53,7 @@ def prepare_references(
                 f"{image.name} cannot be turned upright: {error.message}",
                 hint="Save it without an EXIF orientation.",
             ) from error
-        # It keeps the hash of the file, by which a rerun finds it.
-        return replace(image, content=content)
+        return replace(image, content=content, sent_sha256=sha256(content).hexdigest())
 
     images = tuple(map(turn, request.images))
     mask = None if mask is None else turn(mask)

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import pytest
+from msgspec import structs
 from tests.integration.replicate.conftest import (
     Build,
     ReplicateBackend,
@@ -540,3 +541,18 @@ def test_says_what_is_missing(build: Build) -> None:
     assert not notes(build(deployment="acme/none"))["deployment acme/none"][0]
     assert "REPLICATE_API_TOKEN" in notes(build(token=""))["account"][1]
     assert "refused" in notes(build(base_url="http://127.0.0.1:1/v1"))["account"][1]
+
+
+def test_is_found_by_what_was_sent_in_place_of_the_file(
+    build: Build, server: ReplicateServer
+) -> None:
+    """Such as the upright copy of a photo that its EXIF orientation turns."""
+    backend = build(model=COLLAGE)
+    sent = tiny_png()
+    image = structs.replace(
+        picture(sent), sha256="ab" * 32, sent_sha256=sha256(sent).hexdigest()
+    )
+    drawn(backend, seed=None, images=(image,))
+
+    kept = structs.replace(image, content=b"")
+    assert found(backend, seed=None, images=(kept,)) == (server.predictions[0].id,)

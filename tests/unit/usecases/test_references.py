@@ -58,6 +58,8 @@ def test_an_image_is_sent_upright_and_that_is_reported(
         assert picture.format == kind
     # A rerun finds the file of the user by this.
     assert sent.sha256 == sha256(image.content).hexdigest()
+    # A lost job is found at the backend by this.
+    assert sent.content_sha256 == sha256(sent.content).hexdigest()
     change = request.dropped.adjusted["orientation"]
     assert (change.requested, change.used) == (
         f"{orientation} of {image.name}",

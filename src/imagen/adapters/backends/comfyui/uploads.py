@@ -49,7 +49,7 @@ def upload_images(workflow: Workflow, job: ImageJob) -> Exchange[None]:
     Raises:
         BackendError: the server stored a file under another name.
     """
-    for image in {image.sha256: image for image in job.images}.values():
+    for image in {image.content_sha256: image for image in job.images}.values():
         name = _name_image(image)
         response = yield _build_upload("image", image, name)
         _check_name(response.json(_Stored), name)
@@ -74,7 +74,7 @@ def upload_images(workflow: Workflow, job: ImageJob) -> Exchange[None]:
 
 
 def _name_image(image: ReferenceImage) -> str:
-    return f"{image.sha256[:24]}.{EXTENSIONS.get(image.media_type, 'png')}"
+    return f"{image.content_sha256[:24]}.{EXTENSIONS.get(image.media_type, 'png')}"
 
 
 def _name_mask(workflow: Workflow, job: ImageJob, target: NodeInput) -> str:
@@ -83,7 +83,7 @@ def _name_mask(workflow: Workflow, job: ImageJob, target: NodeInput) -> str:
         return _name_image(job.mask)
     original = _find_original(workflow, job, target)["filename"]
     stem = original.replace("/", "-").rpartition(".")[0]
-    return f"{stem}-{job.mask.sha256[:24]}.png"
+    return f"{stem}-{job.mask.content_sha256[:24]}.png"
 
 
 def _find_original(

@@ -62,7 +62,7 @@ def compute_digests(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] 
     """
     digests: dict[str, list[str]] = {}
     if inputs.images and job.images:
-        digests[inputs.images.name] = [image.sha256 for image in job.images]
+        digests[inputs.images.name] = [image.content_sha256 for image in job.images]
     if inputs.mask and job.mask:
         # The digest in the job is that of the user's mask; the model got it converted.
         if not job.mask.content:
