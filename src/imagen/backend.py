@@ -44,7 +44,7 @@ from imagen.domain.errors import (
 )
 from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import Cost, usd_to_micros
-from imagen.domain.reference import ReferenceImage
+from imagen.domain.reference import ReferenceImage, ReferenceLimits
 from imagen.domain.result import DelayedOutput, Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
 from imagen.formats.container import rgb_png
@@ -99,6 +99,7 @@ __all__ = [
     "PollNow",
     "Readiness",
     "ReferenceImage",
+    "ReferenceLimits",
     "Refused",
     "ResumableBackend",
     "Secrets",

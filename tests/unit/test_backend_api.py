@@ -53,6 +53,7 @@ NAMES = [
     "PollNow",
     "Readiness",
     "ReferenceImage",
+    "ReferenceLimits",
     "Refused",
     "ResumableBackend",
     "Secrets",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from imagen.domain.reference import ReferenceLimits
 from imagen.domain.size import SizeRule
 
 
@@ -29,12 +30,17 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         references: Maximum number of reference images; 0: not supported.
         orientation: Whether reference images are known to be turned as their EXIF
             orientation says; otherwise those that need it are sent upright.
+        reference_limits: What a reference image must be; what is not is converted
+            where that loses nothing, and refused otherwise.
         mask: Whether a mask for the first reference image is supported.
+        mask_limits: The same for the mask.
         live: Whether previews of the unfinished image are supported.
         provider: The vendor's name in the price table; "" for none.
         may_cost: Whether a call may cost money; if False, every reported cost is 0.
         output_type: Media type of what the model returns, if that is known and cannot
             be converted: `image/svg+xml`, or one of a video; "" otherwise.
+        timeout: Seconds for one image, if neither the request nor the instance sets
+            them: no less than the vendor itself may take; None for imagen's default.
     """
 
     model: str = ""
@@ -49,8 +55,11 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str] | None = {}
     references: int = 0
     orientation: bool = False
+    reference_limits: ReferenceLimits = ReferenceLimits()
     mask: bool = False
+    mask_limits: ReferenceLimits = ReferenceLimits()
     live: bool = False
     provider: str = ""
     may_cost: bool = True
     output_type: str = ""
+    timeout: float | None = None

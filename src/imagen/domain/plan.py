@@ -6,7 +6,7 @@ import msgspec
 
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import Unsupported
-from imagen.domain.instance import Instance
+from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
 from imagen.domain.job import GenerationPlan, ImageJob
 from imagen.domain.media import SVG
 from imagen.domain.money.price import PriceOf, no_price
@@ -64,7 +64,12 @@ def plan_images(
         media_type=media_type if media_type in capabilities.formats else None,
         images=resolver.resolve_images(),
         mask=resolver.resolve_mask(),
-        timeout=request.timeout or instance.timeout,
+        timeout=(
+            request.timeout
+            or instance.timeout
+            or capabilities.timeout
+            or DEFAULT_TIMEOUT
+        ),
     )
     count = resolver.resolve_count()
     jobs = resolver.resolve_jobs(template, count, random_int)

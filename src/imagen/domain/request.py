@@ -121,7 +121,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         mask: The first reference image is repainted where the mask is transparent.
         fit: How to reach exactly the size if the backend supports only a similar one.
         fit_upscale: Whether `fit` may enlarge an image more than twice.
-        timeout: Seconds for one image; None uses the instance's timeout.
+        timeout: Seconds for one image; None uses that of the instance, else of
+            the model.
         strict: Reject the request if a parameter would be ignored or adjusted.
         max_cost: Maximum cost of the request in micro-dollars; None is unlimited.
         dropped: In a rerun, the differences from the original image.

@@ -116,10 +116,13 @@ class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
 
     adapter: Annotated[str, key("The adapter of this backend.", "mock")]
     timeout: Annotated[
-        float,
-        Meta(gt=0, extra={"unit": "seconds"}),
-        key("Seconds for one image, after which the job is cancelled.", 120),
-    ] = DEFAULT_TIMEOUT
+        Annotated[float, Meta(gt=0, extra={"unit": "seconds"})] | msgspec.UnsetType,
+        key(
+            "Seconds for one image, after which the job is cancelled; else those of"
+            f" the model, or {DEFAULT_TIMEOUT:g}.",
+            120,
+        ),
+    ] = msgspec.UNSET
     concurrency: Annotated[
         int, Meta(ge=1), key("Parallel calls of one request.", 4)
     ] = 1
@@ -150,6 +153,7 @@ class BackendBlock(msgspec.Struct, frozen=True, kw_only=True):
         """Return the instance with that name."""
         keys = msgspec.structs.asdict(self)
         keys["price"] = None if self.price is None else self.price.to_price()
+        keys["timeout"] = None if self.timeout is msgspec.UNSET else self.timeout
         return Instance(name=name, **keys)
 
 

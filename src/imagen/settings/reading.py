@@ -274,13 +274,14 @@ def _suggest_fix(value: object, kind: object) -> str:
 
 
 def _unwrap(kind: object) -> tuple[object, bool]:
-    """Return a type without its annotations and None, and whether it has None."""
+    """Return a type without annotations, None and UNSET, and whether it has None."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     if get_origin(kind) not in _UNIONS:
         return kind, kind is object
     parts = get_args(kind)
-    others = [part for part in parts if part is not type(None)]
+    absent = {type(None), msgspec.UnsetType}
+    others = [part for part in parts if part not in absent]
     return _unwrap(others[0])[0] if len(others) == 1 else kind, type(None) in parts
 
 

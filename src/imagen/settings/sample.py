@@ -127,7 +127,7 @@ def _format_key(
         default: object = None if field.required else field.default
         if default is msgspec.NODEFAULT:
             default = field.default_factory()
-        empty = default in (None, "", {}, [], (), Path())
+        empty = default in (None, msgspec.UNSET, "", {}, [], (), Path())
         value = default if example is None or not empty else example
     margin = " " * indent + ("" if live else "# ")
     entry = f"{margin}{field.encode_name}: {_to_yaml(value)}"

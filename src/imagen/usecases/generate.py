@@ -85,7 +85,8 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
 
             request = prepare_references(
                 request,
-                honours_orientation=capabilities.orientation,
+                backend=self.instance.name,
+                capabilities=capabilities,
                 load_editor=self.store.load_editor,
             )
         plan = plan_images(

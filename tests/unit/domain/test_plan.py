@@ -112,6 +112,13 @@ def test_flag_then_instance_then_default_for_the_timeout(
     assert planned(instance=instance, **asked).jobs[0].timeout == timeout
 
 
+def test_the_model_has_a_timeout_of_its_own() -> None:
+    slow = able(timeout=900)
+
+    assert planned(can=slow).jobs[0].timeout == 900
+    assert planned(can=slow, instance={"timeout": 7}).jobs[0].timeout == 7
+
+
 def test_joins_the_words_of_the_style() -> None:
     style = Style(name="s", prompt="{prompt}, wide", negative="text")
 

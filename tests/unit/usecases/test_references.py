@@ -9,8 +9,9 @@ from PIL import Image
 
 from imagen.adapters.imaging.convert import PillowEditor
 from imagen.bootstrap.requests import build_reference
-from imagen.domain.errors import InvalidRequest
-from imagen.domain.reference import ReferenceImage
+from imagen.domain.capabilities import Capabilities
+from imagen.domain.errors import InvalidRequest, Unsupported
+from imagen.domain.reference import ReferenceImage, ReferenceLimits
 from imagen.domain.request import GenerationRequest
 from imagen.formats.container import PNG_SIGNATURE, png_chunk
 from imagen.formats.details import read_details
@@ -32,9 +33,18 @@ def reference(
 def prepare(
     *images: ReferenceImage, mask: ReferenceImage | None = None, honours: bool = False
 ) -> GenerationRequest:
+    return prepare_for(Capabilities(orientation=honours), *images, mask=mask)
+
+
+def prepare_for(
+    capabilities: Capabilities,
+    *images: ReferenceImage,
+    mask: ReferenceImage | None = None,
+) -> GenerationRequest:
     return prepare_references(
         GenerationRequest(prompt="a cat", images=images, mask=mask),
-        honours_orientation=honours,
+        backend="box",
+        capabilities=capabilities,
         load_editor=PillowEditor,
     )
 
@@ -117,3 +127,87 @@ def test_a_mask_of_the_displayed_size_is_taken() -> None:
     image = reference("JPEG", 32, 16, orientation=6)
 
     assert prepare(image, mask=reference("PNG", 16, 32)).mask is not None
+
+
+MODERN = ReferenceLimits(formats=("image/jpeg", "image/png"))
+
+
+def test_an_image_of_another_format_is_converted_without_loss_and_reported() -> None:
+    image = reference("WEBP", 32, 16)
+
+    request = prepare_for(Capabilities(reference_limits=MODERN), image)
+
+    (sent,) = request.images
+    assert (sent.media_type, sent.sha256) == ("image/png", image.sha256)
+    with Image.open(BytesIO(sent.content)) as picture:
+        assert picture.format == "PNG"
+    change = request.dropped.adjusted["format"]
+    assert (change.requested, change.used) == ("a.webp", "image/png")
+
+
+def test_an_image_of_a_format_that_is_taken_is_sent_byte_for_byte() -> None:
+    image = reference("JPEG", 32, 16)
+
+    request = prepare_for(Capabilities(reference_limits=MODERN), image)
+
+    assert request.images == (image,)
+    assert request.dropped.adjusted == {}
+
+
+def test_an_animation_is_reported_with_its_frames() -> None:
+    frames, buffer = (
+        [Image.new("RGB", (8, 8), each) for each in ("red", "blue")],
+        BytesIO(),
+    )
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    image = build_reference(buffer.getvalue(), name="a.gif")
+
+    request = prepare_for(Capabilities(reference_limits=MODERN), image)
+
+    assert request.dropped.adjusted["format"].requested == "a.gif of 2 frames"
+
+
+def test_the_mask_has_limits_of_its_own() -> None:
+    limits = ReferenceLimits(formats=("image/png",))
+    image, mask = reference("WEBP", 8, 8), reference("WEBP", 8, 8, name="mask")
+
+    request = prepare_for(Capabilities(mask_limits=limits), image, mask=mask)
+
+    assert request.images == (image,)
+    assert request.mask is not None
+    assert request.mask.media_type == "image/png"
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_bytes": 20}, "box takes images of at most 2e-05 MB; a.png has 32x16"),
+        ({"smallest": 17}, "box takes images with sides of at least 17 pixels; a.png"),
+        ({"largest": 31}, "box takes images with sides of at most 31 pixels; a.png"),
+        ({"max_pixels": 500}, "box takes images of at most 0.0005 megapixels; a.png"),
+        ({"max_ratio": 1.5}, "box takes images with sides of at most 1 to 1.5; a.png"),
+        ({"max_total_bytes": 99}, "box takes 9.9e-05 MB of images at most, not"),
+    ],
+)
+def test_an_image_beyond_a_limit_is_refused_before_it_is_sent(
+    limits: dict[str, int], message: str
+) -> None:
+    rule = ReferenceLimits(**limits)  # type: ignore[arg-type]
+
+    with pytest.raises(Unsupported, match=f"^{message}"):
+        prepare_for(Capabilities(reference_limits=rule), reference("PNG", 32, 16))
+
+
+def test_an_image_within_the_limits_is_taken() -> None:
+    image = reference("PNG", 32, 16)
+    size = len(image.content)
+    rule = ReferenceLimits(
+        max_bytes=size,
+        max_total_bytes=size,
+        smallest=16,
+        largest=32,
+        max_pixels=512,
+        max_ratio=2,
+    )
+
+    assert prepare_for(Capabilities(reference_limits=rule), image).images == (image,)
