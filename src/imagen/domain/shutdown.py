@@ -1,8 +1,6 @@
 """Models that their vendor shuts down, or has shut down."""
 
-from collections.abc import Callable
 from datetime import date
-from typing import TypeAlias
 
 import msgspec
 
@@ -37,7 +35,3 @@ class ModelShutdown(msgspec.Struct, frozen=True, kw_only=True):
         verb = "was shut down" if self.day <= today else "will be shut down"
         instead = f"; use {self.successor}" if self.successor else ""
         return f"{model} {verb} on {self.day}{instead}."
-
-
-ShutdownOf: TypeAlias = Callable[[str, str], ModelShutdown | None]
-"""Returns the end of a model of a provider; None if none is known."""

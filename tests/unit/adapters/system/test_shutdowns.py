@@ -10,6 +10,7 @@ from imagen.adapters.system.shutdowns import load_shutdowns, look_up_shutdown
 def test_every_row_has_a_source_and_a_date_and_a_successor_that_lasts_longer() -> None:
     for row in load_shutdowns():
         assert row.source
+        assert row.successor
         assert date.fromisoformat(row.as_of) <= date(2027, 1, 1)
         later = look_up_shutdown(row.provider, row.successor)
         assert later is None or later.day > row.day
