@@ -44,6 +44,7 @@ from imagen.domain.errors import (
 )
 from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import Cost, usd_to_micros
+from imagen.domain.money.price import ListedPrice, Price, Rate
 from imagen.domain.reference import ReferenceImage, ReferenceLimits
 from imagen.domain.result import DelayedOutput, Generated, GeneratedImage
 from imagen.domain.size import Size, SizeRule
@@ -91,12 +92,15 @@ __all__ = [
     "JobRunning",
     "JobStatus",
     "JobSucceeded",
+    "ListedPrice",
     "LiveJobContext",
     "LookupBackend",
     "Misconfigured",
     "OutOfCredit",
     "PerModelBackend",
     "PollNow",
+    "Price",
+    "Rate",
     "Readiness",
     "ReferenceImage",
     "ReferenceLimits",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from imagen.domain.money.price import ListedPrice
 from imagen.domain.reference import ReferenceLimits
 from imagen.domain.size import SizeRule
 
@@ -36,6 +37,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         mask_limits: The same for the mask.
         live: Whether previews of the unfinished image are supported.
         provider: The vendor's name in the price table; "" for none.
+        prices: Prices that the vendor itself publishes for its models; a model that is
+            not among them is looked up in the price table.
         may_cost: Whether a call may cost money; if False, every reported cost is 0.
         output_type: Media type of what the model returns, if that is known and cannot
             be converted: `image/svg+xml`, or one of a video; "" otherwise.
@@ -60,6 +63,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     mask_limits: ReferenceLimits = ReferenceLimits()
     live: bool = False
     provider: str = ""
+    prices: tuple[ListedPrice, ...] = ()
     may_cost: bool = True
     output_type: str = ""
     timeout: float | None = None

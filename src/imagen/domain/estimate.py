@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from imagen.domain.consumption import Used
 from imagen.domain.job import GenerationPlan, ImageJob
 from imagen.domain.money.cost import FREE, Cost, sum_costs
-from imagen.domain.money.price import calculate_cost
+from imagen.domain.money.price import estimate_cost
 from imagen.domain.sidecar import Change
 
 
@@ -50,7 +49,7 @@ def estimate_job_cost(plan: GenerationPlan, job: ImageJob) -> Cost:
     if not plan.may_cost:
         return FREE
     megapixels = job.count * job.size.megapixels
-    return calculate_cost(plan.price, Used(images=job.count, megapixels=megapixels))
+    return estimate_cost(plan.price, images=job.count, megapixels=megapixels)
 
 
 def estimate_plan_cost(plan: GenerationPlan) -> Cost:

@@ -9,7 +9,7 @@ from imagen.domain.errors import Unsupported
 from imagen.domain.instance import DEFAULT_TIMEOUT, Instance
 from imagen.domain.job import GenerationPlan, ImageJob
 from imagen.domain.media import SVG
-from imagen.domain.money.price import PriceOf, no_price
+from imagen.domain.money.price import PriceOf, find_price, no_price
 from imagen.domain.parameters import ParameterResolver
 from imagen.domain.request import GenerationRequest
 from imagen.domain.seed import RandomInt
@@ -77,7 +77,9 @@ def plan_images(
     if price is None and capabilities.may_cost:
         model = template.model or capabilities.model
         parameters = {"size": template.size, **template.options}
-        price = price_of(capabilities.provider, model, parameters)
+        price = find_price(
+            capabilities.prices, capabilities.provider, model, parameters
+        ) or price_of(capabilities.provider, model, parameters)
     report = resolver.report()
     if request.strict and report.warnings():
         raise Unsupported(

@@ -10,7 +10,7 @@ import msgspec
 
 from imagen.domain.consumption import Used
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.money.cost import MICROS, Cost, format_usd
+from imagen.domain.money.cost import MICROS, Cost, format_micros, format_usd
 from imagen.domain.size import Size
 
 Unit: TypeAlias = Literal[
@@ -64,11 +64,14 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         rates: At least one rate.
         as_of: Date of the price, as precisely as it is known: `2026-10-08`, `2026`; ""
             for a price from the config.
+        expected_tokens: Tokens of one image by kind, for estimates; without them the
+            cost of a call is unknown in advance if its tokens are charged.
     """
 
     rates: tuple[Rate, ...]
     as_of: str = ""
     source: str = ""
+    expected_tokens: Mapping[str, int] = {}
 
     def __post_init__(self) -> None:
         if not self.rates:
@@ -86,7 +89,11 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         """The price for display: `$0.015 a call + $0.015 a megapixel`."""
-        return " + ".join(rate.words for rate in self.rates)
+        words = " + ".join(rate.words for rate in self.rates)
+        expected = estimate_cost(self, images=1, megapixels=1).micros
+        if not self.expected_tokens or expected is None:
+            return words
+        return f"about {format_micros(expected)} an image: {words}"
 
 
 class ListedPrice(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +170,19 @@ def calculate_cost(price: Price | None, used: Used) -> Cost:
         micros = (dollars * MICROS).to_integral_value(rounding=ROUND_CEILING)
     metered = any(rate.unit in _METERED for rate in price.rates)
     return Cost(micros=int(micros), source="metered" if metered else "price_table")
+
+
+def estimate_cost(price: Price | None, *, images: int, megapixels: float) -> Cost:
+    """Return the expected cost of a call; unknown without a price.
+
+    Args:
+        megapixels: Total of all images, in millions of pixels.
+    """
+    tokens: dict[str, int] = {}
+    if price is not None:
+        tokens = {kind: each * images for kind, each in price.expected_tokens.items()}
+    used = Used(images=images, megapixels=megapixels, tokens=tokens or None)
+    return calculate_cost(price, used)
 
 
 def measure_usage(

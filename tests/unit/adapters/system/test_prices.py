@@ -6,7 +6,8 @@ import pytest
 
 from imagen.adapters.system.prices import load_price_table, look_up_price
 from imagen.domain.consumption import Used
-from imagen.domain.money.price import ListedPrice, calculate_cost
+from imagen.domain.money.price import ListedPrice, calculate_cost, estimate_cost
+from imagen.domain.size import Size
 
 MODELS = [
     list(lines)
@@ -70,6 +71,28 @@ def test_replicate_charges(
     price = look_up_price("replicate", model, parameters)
 
     assert calculate_cost(price, used).micros == micros
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "micros"),
+    [
+        ("gemini-nano-banana-2.1", {}, 33_600),
+        ("gemini-nano-banana-2.1", {"size": Size(3072, 384)}, 33_600),
+        ("gemini-nano-banana-2.1", {"size": Size(2400, 1792)}, 50_400),
+        ("gemini-nano-banana-2.1", {"size": Size(6144, 768)}, 50_400),
+        ("gemini-nano-banana-2.1", {"size": Size(4096, 4096)}, 113_400),
+        ("gemini-nano-banana-2.1", {"image_size": "4K"}, 113_400),
+        ("gemini-3-pro-image", {"size": Size(2048, 2048)}, 134_400),
+        ("gemini-3.1-flash-lite-image", {}, 33_600),
+        ("gemini-2.5-flash-image", {"size": Size(1344, 768)}, 38_700),
+    ],
+)
+def test_google_is_expected_to_charge(
+    model: str, parameters: Mapping[str, object], micros: int
+) -> None:
+    price = look_up_price("google", model, parameters)
+
+    assert estimate_cost(price, images=1, megapixels=1).micros == micros
 
 
 def test_figures_are_read_as_they_are_written() -> None:

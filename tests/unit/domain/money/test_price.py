@@ -5,6 +5,7 @@ from fractions import Fraction
 from math import inf, nan
 from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from imagen.domain.money.price import (
     Rate,
     Unit,
     calculate_cost,
+    estimate_cost,
     find_price,
     measure_usage,
 )
@@ -156,6 +158,32 @@ def test_what_is_measured_is_called_metered(unit: str) -> None:
     assert cost.source == ("metered" if measured else "price_table")
 
 
+BY_TOKEN = msgspec.structs.replace(
+    price(per_token="0.00003"), expected_tokens={"output_image": 1120}
+)
+
+
+def test_a_price_per_token_is_an_estimate_by_the_tokens_of_an_image() -> None:
+    cost = estimate_cost(BY_TOKEN, images=2, megapixels=2)
+
+    assert (cost.micros, cost.source) == (67_200, "metered")
+    assert BY_TOKEN.words == (
+        "about $0.0336 an image: $30.00 a million output_image tokens"
+    )
+
+
+def test_a_price_per_token_is_unknown_before_the_call_without_expected_tokens() -> None:
+    unknown = price(per_token="0.00003")
+
+    assert estimate_cost(unknown, images=1, megapixels=1) == Cost()
+    assert unknown.words == "$30.00 a million output_image tokens"
+
+
+def test_the_tokens_that_were_used_decide_after_the_call() -> None:
+    assert calculate_cost(BY_TOKEN, Used(images=1)) == Cost()
+    assert calculate_cost(BY_TOKEN, Used(tokens={"output_image": 100})).micros == 3_000
+
+
 @pytest.mark.parametrize("usd", ["-0.01", "NaN", "Infinity", "sNaN"])
 def test_a_rate_is_0_or_more(usd: str) -> None:
     with pytest.raises(InvalidRequest, match="number of dollars"):
@@ -281,6 +309,21 @@ def test_a_plan_asks_for_the_price_of_what_it_sends() -> None:
 
     assert plan.price == CENT
     assert asked == [("shop", "t/t", {"size": Size(128, 128), "fast": True})]
+
+
+def test_a_price_that_the_vendor_publishes_goes_before_the_table() -> None:
+    def plan(model: str) -> Price | None:
+        return plan_images(
+            GenerationRequest(prompt="a cat", model=model),
+            instance=Instance(name="x", adapter="x"),
+            capabilities=Capabilities(provider="shop", models=None, prices=TABLE),
+            random_int=lambda bound: 0,
+            now=datetime(2026, 11, 22, tzinfo=UTC),
+            price_of=lambda provider, model, parameters: CENT,
+        ).price
+
+    assert plan("a/b") == price(per_image="0.1")
+    assert plan("a/c") == CENT
 
 
 def test_what_the_backend_says_goes_before_what_is_seen() -> None:
