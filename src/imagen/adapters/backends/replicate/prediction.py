@@ -11,7 +11,7 @@ from typing import cast
 
 import msgspec
 
-from imagen.adapters.backends.replicate.json_values import (
+from imagen.adapters.remote.json_values import (
     as_line,
     as_list,
     as_mapping,

@@ -11,13 +11,13 @@ import msgspec
 
 from imagen.adapters.backends.replicate.catalog import ModelPage, Target
 from imagen.adapters.backends.replicate.errors import NotFound
-from imagen.adapters.backends.replicate.json_values import as_list
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
     PredictionPage,
     parse_time,
 )
 from imagen.adapters.backends.replicate.schema import json_equal
+from imagen.adapters.remote.json_values import as_list
 from imagen.adapters.remote.vendor import Exchange, HttpRequest, quote_segment
 from imagen.domain.errors import InvalidRequest
 from imagen.ports.clock import Clock

@@ -24,7 +24,6 @@ from imagen.adapters.backends.replicate.input_images import (
     prepare_mask,
 )
 from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
-from imagen.adapters.backends.replicate.json_values import as_mapping
 from imagen.adapters.backends.replicate.models import Model, known_models
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
@@ -32,6 +31,7 @@ from imagen.adapters.backends.replicate.prediction import (
     read_status,
 )
 from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
+from imagen.adapters.remote.json_values import as_mapping
 from imagen.adapters.remote.vendor import (
     Exchange,
     HttpRequest,
