@@ -1,11 +1,14 @@
 """`Studio`: one configuration with open connections, for many calls."""
 
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias, Unpack, cast, overload
 
+from imagen.api.outcomes import (
+    collect_outcomes,
+    convert_report,
+    show_progress,
+)
 from imagen.api.parameters import (
     Parameters,
     RerunArguments,
@@ -17,7 +20,7 @@ from imagen.api.parameters import (
 )
 from imagen.api.results import Image, Images, Sweep
 from imagen.bootstrap.cloud import deliver_briefly
-from imagen.bootstrap.display import build_notebook_progress, build_preview
+from imagen.bootstrap.display import build_preview
 from imagen.bootstrap.generation import (
     build_contact_sheet,
     build_generate,
@@ -38,20 +41,18 @@ from imagen.bootstrap.requests import (
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.command import CommandName
 from imagen.domain.errors import (
-    Cancelled,
-    ImagenError,
     InvalidRequest,
     SomeImagesFailed,
     StorageError,
 )
 from imagen.domain.estimate import Estimate, estimate_plan
-from imagen.domain.events import Event, Listener, ignore_event, isolate_listener
+from imagen.domain.events import Listener, ignore_event
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.thread_pool import GRACE
 from imagen.settings.environment import process_environment
-from imagen.usecases.generate import GenerateImages, build_report
+from imagen.usecases.generate import GenerateImages
 
 if TYPE_CHECKING:
     from imagen.usecases.contact_sheet import SavedSheet
@@ -162,7 +163,7 @@ class Studio:
         parameters: Parameters,
         cancellation: Cancellation | None = None,
     ) -> Image | Images:
-        with _listening(parameters) as listen:
+        with show_progress(parameters) as listen:
             use_case, request = self._prepare(prompt, count, parameters, listen)
             report = self._run(
                 use_case,
@@ -170,7 +171,7 @@ class Studio:
                 parameters,
                 cancellation=cancellation or Cancellation(),
             )
-        images = _convert(report)
+        images = convert_report(report)
         return images.join() if count is None else images
 
     def _run(
@@ -189,7 +190,7 @@ class Studio:
             name=name,
             repetition=_get_repetition(parameters),
         )
-        return _collect(
+        return collect_outcomes(
             planned.outcomes(cancellation),
             cancellation,
             images=planned.work.images,
@@ -231,7 +232,7 @@ class Studio:
             cast("RerunParameters", _select_request_parameters(parameters)),
             count=count,
         )
-        with _listening(parameters) as listen:
+        with show_progress(parameters) as listen:
             use_case = self._build_generate(
                 source.backend,
                 parameters,
@@ -246,7 +247,7 @@ class Studio:
                 name="rerun",
                 cancellation=Cancellation(),
             )
-        images = _convert(report)
+        images = convert_report(report)
         return images.join() if count is None else images
 
     def _sweep(self, prompt: str, parameters: SweepArguments) -> Sweep:
@@ -257,7 +258,7 @@ class Studio:
         saved: SavedSheet | None = None
         failure: StorageError | None = None
         cancellation = Cancellation()
-        with _listening(parameters) as listen:
+        with show_progress(parameters) as listen:
             use_case, planned = plan_sweep(
                 self._runtime,
                 prompt,
@@ -285,14 +286,14 @@ class Studio:
                     failure = error
                 self._deliver(report, parameters, cancellation)
 
-            report = _collect(
+            report = collect_outcomes(
                 planned.outcomes(cancellation),
                 cancellation,
                 images=planned.work.images,
                 add=add,
                 finish=finish,
             )
-        images = _convert(report)
+        images = convert_report(report)
         if failure is not None:
             raise SomeImagesFailed(
                 f"The images are stored, and the contact sheet is not: {failure}",
@@ -385,86 +386,3 @@ def _get_repetition(options: RunOptions) -> Repetition:
         fresh=options.get("fresh", False),
         unrecorded=options.get("unrecorded", False),
     )
-
-
-def _collect(
-    outcomes: Generator[StoredImage | FailedImage],
-    cancellation: Cancellation,
-    *,
-    images: int,
-    add: Callable[[StoredImage | FailedImage], None] = lambda _: None,
-    finish: Callable[[GenerationReport], None],
-) -> GenerationReport:
-    """Return the results of a command.
-
-    If it is interrupted, also in `add` or `finish`, the same call returns the images
-    that are stored by then.
-
-    Args:
-        outcomes: The results of the command.
-        images: The number of results.
-        cancellation: Set if the caller no longer waits for the results.
-        add: Called with each outcome.
-        finish: Called with the results before the command counts as done.
-
-    Raises:
-        Cancelled: the caller no longer waits for the results.
-    """
-    collected: list[StoredImage | FailedImage] = []
-    # Closed at once, because a traceback can keep a generator alive.
-    with closing(outcomes):
-        for outcome in outcomes:
-            collected.append(outcome)
-            add(outcome)
-            if len(collected) == images:
-                finish(build_report(collected))
-            if cancellation.event.is_set():
-                raise Cancelled("Cancelled.")
-    return build_report(collected)
-
-
-def _convert(report: GenerationReport) -> Images:
-    """Return the stored images.
-
-    Raises:
-        SomeImagesFailed: some of several images failed or, in a strict request, are not
-            as requested.
-        Exception: the error of the only image, or an internal error.
-    """
-    images = Images(Image(each) for each in report.stored)
-    failures = {each.number: each.error for each in report.failed}
-    for stored, shown in zip(report.stored, images, strict=True):
-        if difference := stored.check_strict(shown):
-            failures[stored.number] = difference
-    if not failures:
-        return images
-    errors = [failures[number] for number in sorted(failures)]
-    total = len(report.failed) + len(images)
-    if total == 1:
-        raise errors[0]
-    internal = next((e for e in errors if not isinstance(e, ImagenError)), None)
-    # A bug must not hide among the errors of a partial failure.
-    if internal is not None:
-        raise internal
-    raise SomeImagesFailed(
-        f"{len(errors)} of {total} images failed, the first of them: {errors[0]}",
-        images=images,
-        errors=[error for error in errors if isinstance(error, ImagenError)],
-    ) from errors[0]
-
-
-@contextmanager
-def _listening(options: RunOptions) -> Generator[Listener]:
-    """Yield a listener that calls the caller's one and updates the notebook."""
-    listen = isolate_listener(options.get("listen", ignore_event))
-    progress = build_notebook_progress() if options.get("progress", True) else None
-    if progress is None:
-        yield listen
-        return
-
-    def listen_and_show(event: Event) -> None:
-        listen(event)
-        progress(event)
-
-    with closing(progress):
-        yield listen_and_show
