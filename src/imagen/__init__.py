@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from imagen.api.functions import inspect as inspect
     from imagen.api.functions import rerun as rerun
     from imagen.api.functions import sweep as sweep
+    from imagen.api.records import history as history
+    from imagen.api.records import jobs as jobs
+    from imagen.api.records import resume as resume
+    from imagen.api.records import usage as usage
     from imagen.api.results import Image as Image
     from imagen.api.results import Images as Images
+    from imagen.api.results import Jobs as Jobs
     from imagen.api.results import Sweep as Sweep
     from imagen.api.studio import Studio as Studio
     from imagen.domain.errors import BackendError as BackendError
@@ -42,11 +47,17 @@ if TYPE_CHECKING:
     from imagen.domain.errors import Unsupported as Unsupported
     from imagen.domain.estimate import Estimate as Estimate
     from imagen.domain.inspection import Inspection as Inspection
+    from imagen.domain.money.usage import UsageRow as UsageRow
+    from imagen.domain.money.usage import UsageTotal as UsageTotal
+    from imagen.usecases.jobs import UnfinishedCommand as UnfinishedCommand
+    from imagen.usecases.jobs import UnfinishedJob as UnfinishedJob
+    from imagen.usecases.usage import UsageReport as UsageReport
 
 # A test compares the imports above, which type checkers read, with this table.
 _NAMES = {
     "imagen.api.functions": "agenerate estimate generate inspect rerun sweep",
-    "imagen.api.results": "Image Images Sweep",
+    "imagen.api.records": "history jobs resume usage",
+    "imagen.api.results": "Image Images Jobs Sweep",
     "imagen.api.studio": "Studio",
     "imagen.domain.errors": "BackendError Cancelled ImagenError InvalidRequest"
     " JournalError Misconfigured NotAsRequested OutOfCredit OverBudget Refused"
@@ -54,6 +65,9 @@ _NAMES = {
     " Unfinished UnknownOwner Unsupported",
     "imagen.domain.estimate": "Estimate",
     "imagen.domain.inspection": "Inspection",
+    "imagen.domain.money.usage": "UsageRow UsageTotal",
+    "imagen.usecases.jobs": "UnfinishedCommand UnfinishedJob",
+    "imagen.usecases.usage": "UsageReport",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 

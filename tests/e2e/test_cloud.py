@@ -257,3 +257,16 @@ def test_an_address_that_makes_no_sense(url: str, place: Place) -> None:
     assert done.code == 1
     assert "SUPABASE_URL" in done.err
     assert "internal error" not in (made.err + done.err).lower()
+
+
+def test_usage_that_is_kept_on_this_machine_is_not_uploaded_to_be_read(
+    place: Place,
+) -> None:
+    place.project()
+    (place.here / "imagen.yaml").write_text("usage: {remote: off}")
+    place.set("IMAGEN_CONFIG", "imagen.yaml")
+
+    run = place.ask("usage")
+
+    assert run.code == 3
+    assert "127.0.0.1:9" in run.err

@@ -48,11 +48,14 @@ def exported(page: str) -> dict[str, str]:
     return dict(re.findall(r"^export (\w+)=(\S+)", lines, re.MULTILINE))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/rerun-and-sweep.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/python.md", "docs/rerun-and-sweep.md"]
+)
 @pytest.mark.usefixtures("ask", "paying")
 def test_the_python_of_a_page_runs(page: str) -> None:
+    names = {"__name__": "__main__"}
     for code in blocks(page, "python"):
-        exec(compile(code, page, "exec"), {"__name__": "__main__"})
+        exec(compile(code, page, "exec"), names)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +136,7 @@ def test_the_commands_of_the_readme_are_those_there_are() -> None:
         "docs/accounts.md",
         "docs/adapters.md",
         "docs/comfyui.md",
+        "docs/python.md",
         "docs/replicate.md",
         "docs/rerun-and-sweep.md",
         "docs/supabase.md",

@@ -52,7 +52,12 @@ def test_every_cell_runs_and_images_show_themselves(
         if output.output_type == "execute_result"
     ]
 
-    assert [html.count("<figure") for html in shown if html] == [1, 4, 1, 2]
+    assert [html.count("<figure") for html in shown if html] == [
+        *(1, 4),
+        0,  # the table of the estimate
+        *(1, 2),
+        4,  # the history
+    ]
     assert len(list(tmp_path.glob("*.png"))) == 6 + 2 + 1 + 6 + 1
     outputs = {
         number: [output.get("data", {}) for output in cell.outputs]

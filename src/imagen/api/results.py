@@ -1,23 +1,32 @@
-"""The images and sweeps that the Python API returns."""
+"""The images, sweeps, estimates and jobs that the Python API returns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from imagen.bootstrap.library import read_stored_image
+from imagen.domain.errors import InvalidRequest
+from imagen.domain.estimate import Estimate
+from imagen.domain.history import HistoryEntry
 from imagen.domain.result import StoredImage
 from imagen.domain.sidecar import Sidecar
+from imagen.usecases.jobs import UnfinishedCommand, UnfinishedJob
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
 
 class Image:
-    """An image that was generated and stored; shows itself in a notebook."""
+    """An image that was generated and stored; shows itself in a notebook.
 
-    def __init__(self, stored: StoredImage) -> None:
-        self._stored = stored
+    The content of an image from the history is read from its file on each use, and
+    raises `InvalidRequest` if the file was deleted or changed.
+    """
+
+    def __init__(self, record: StoredImage | HistoryEntry) -> None:
+        self._record = record
 
     def __repr__(self) -> str:
         return f"<imagen.Image {self.path} {self.width}x{self.height} seed={self.seed}>"
@@ -25,22 +34,31 @@ class Image:
     @property
     def path(self) -> Path:
         """The path of the file."""
-        return Path(self._stored.location)
+        return Path(self._record.location)
 
     @property
     def sidecar(self) -> Sidecar:
         """The record of how the image was generated."""
-        return self._stored.sidecar
+        return self._record.sidecar
 
     @property
     def bytes(self) -> bytes:
         """The content of the file."""
-        return self._stored.content
+        record = self._record
+        if isinstance(record, StoredImage):
+            return record.content
+        content = read_stored_image(record)
+        if content is None:
+            raise InvalidRequest(
+                f"The file {record.location} was deleted or changed.",
+                hint="`imagen trash list` lists the files that can be restored.",
+            )
+        return content
 
     @property
     def mime_type(self) -> str:
         """The media type of the file, such as `image/png`."""
-        return self._stored.facts.media_type
+        return self.sidecar.mime_type
 
     @property
     def seed(self) -> int | None:
@@ -49,13 +67,13 @@ class Image:
 
     @property
     def width(self) -> int:
-        """The width in pixels, read from the file."""
-        return self._stored.facts.width
+        """The width of the file in pixels."""
+        return self.sidecar.width
 
     @property
     def height(self) -> int:
-        """The height in pixels, read from the file."""
-        return self._stored.facts.height
+        """The height of the file in pixels."""
+        return self.sidecar.height
 
     @property
     def cost_usd(self) -> float | None:
@@ -68,7 +86,9 @@ class Image:
 
         Without `count`, these are also the other images of a workflow's batch.
         """
-        return [Image(each) for each in self._stored.extras]
+        if isinstance(self._record, HistoryEntry):
+            return []
+        return [Image(each) for each in self._record.extras]
 
     def pil(self) -> "PillowImage.Image":
         """Return the image as a `PIL.Image.Image`."""
@@ -85,7 +105,12 @@ class Image:
         """Return the picture with its caption, as HTML and as text."""
         from imagen.adapters.display.notebook import render_figure  # noqa: PLC0415 - rare
 
-        return {"text/html": render_figure(self._stored), "text/plain": repr(self)}
+        try:
+            content = self.bytes
+        except InvalidRequest:
+            content = None
+        figure = render_figure(self.sidecar, self._record.location, content)
+        return {"text/html": figure, "text/plain": repr(self)}
 
 
 class Images(list[Image]):
@@ -93,7 +118,8 @@ class Images(list[Image]):
 
     def join(self) -> Image:
         """Return the first image; the others are among its extras."""
-        first, *others = (image._stored for image in self)  # noqa: SLF001 - same module
+        records = (image._record for image in self)  # noqa: SLF001 - same module
+        first, *others = (each for each in records if isinstance(each, StoredImage))
         if not others:
             return self[0]
         rest = [one for other in others for one in (other, *other.extras)]
@@ -102,8 +128,31 @@ class Images(list[Image]):
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from imagen.adapters.display.notebook import render_grid  # noqa: PLC0415 - rare
 
-        stored = [image._stored for image in self]  # noqa: SLF001 - same module
-        return {"text/html": render_grid(stored), "text/plain": repr(self)}
+        figures = (image._repr_mimebundle_()["text/html"] for image in self)
+        return {"text/html": render_grid(figures), "text/plain": repr(self)}
+
+
+class ShownEstimate(Estimate, frozen=True, kw_only=True):
+    """What would be sent, and its cost; shows itself as a table in a notebook."""
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from imagen.adapters.display.notebook import render_facts  # noqa: PLC0415 - rare
+
+        return {"text/html": render_facts(self.describe()), "text/plain": repr(self)}
+
+
+class Jobs(list[UnfinishedJob]):
+    """The unfinished jobs, the oldest first.
+
+    Attributes:
+        commands: The interrupted commands of several images.
+    """
+
+    def __init__(
+        self, jobs: Iterable[UnfinishedJob], commands: Iterable[UnfinishedCommand]
+    ) -> None:
+        super().__init__(jobs)
+        self.commands = list(commands)
 
 
 class Sweep(msgspec.Struct, eq=False):

@@ -4,6 +4,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias, Unpack, cast, overload
 
+from msgspec.structs import asdict
+
 from imagen.api.outcomes import (
     collect_outcomes,
     convert_report,
@@ -18,7 +20,7 @@ from imagen.api.parameters import (
     check_names,
     document,
 )
-from imagen.api.results import Image, Images, Sweep
+from imagen.api.results import Image, Images, ShownEstimate, Sweep
 from imagen.bootstrap.cloud import deliver_briefly
 from imagen.bootstrap.display import build_preview
 from imagen.bootstrap.generation import (
@@ -131,7 +133,7 @@ class Studio:
             self._runtime, use_case, request, repetition=_get_repetition(parameters)
         )
         planned.check_budget()
-        return estimate_plan(planned.plan)
+        return ShownEstimate(**asdict(estimate_plan(planned.plan)))
 
     @overload
     def rerun(
@@ -163,7 +165,10 @@ class Studio:
         parameters: Parameters,
         cancellation: Cancellation | None = None,
     ) -> Image | Images:
-        with show_progress(parameters) as listen:
+        with show_progress(
+            parameters.get("listen", ignore_event),
+            shown=parameters.get("progress", True),
+        ) as listen:
             use_case, request = self._prepare(prompt, count, parameters, listen)
             report = self._run(
                 use_case,
@@ -232,7 +237,10 @@ class Studio:
             cast("RerunParameters", _select_request_parameters(parameters)),
             count=count,
         )
-        with show_progress(parameters) as listen:
+        with show_progress(
+            parameters.get("listen", ignore_event),
+            shown=parameters.get("progress", True),
+        ) as listen:
             use_case = self._build_generate(
                 source.backend,
                 parameters,
@@ -258,7 +266,10 @@ class Studio:
         saved: SavedSheet | None = None
         failure: StorageError | None = None
         cancellation = Cancellation()
-        with show_progress(parameters) as listen:
+        with show_progress(
+            parameters.get("listen", ignore_event),
+            shown=parameters.get("progress", True),
+        ) as listen:
             use_case, planned = plan_sweep(
                 self._runtime,
                 prompt,

@@ -74,6 +74,15 @@ def build_delivery(
     )
 
 
+def upload_usage(runtime: Runtime, cancellation: "Cancellation") -> str:
+    """Upload pending usage rows; return why some are still pending, or ""."""
+    use_case = build_delivery(runtime, images=False)
+    if use_case is None:
+        return ""
+    results = use_case.run(cancellation)
+    return " ".join(done.reason for done in results if done.status.pending)
+
+
 def deliver_briefly(
     runtime: Runtime,
     cancellation: "Cancellation",

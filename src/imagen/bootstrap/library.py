@@ -221,16 +221,16 @@ def build_thumbnails(environment: Environment) -> "Thumbnails":
 
 
 @contextmanager
-def open_usage(runtime: Runtime, *, shared: bool = False) -> Generator["ShowUsage"]:
+def open_usage(runtime: Runtime, *, local: bool = False) -> Generator["ShowUsage"]:
     """Build the use case that adds up costs, and close its connections afterwards.
 
-    Raises:
-        Misconfigured: the ledger is shared, and Supabase is not set up.
+    Args:
+        local: Read the ledger of this machine, even if Supabase is set up.
     """
     from imagen.usecases.usage import ShowUsage  # noqa: PLC0415
 
     stores = runtime.stores
-    if not shared:
+    if local or runtime.environment.missing_for_supabase:
         yield ShowUsage(
             ledger=stores.ledger, journal=stores.journal, local=stores.ledger
         )

@@ -229,7 +229,7 @@ def continue_command(
     *,
     listen: "Listener",
     cancellation: Cancellation,
-) -> "Iterator[StoredImage | FailedImage]":
+) -> "Generator[StoredImage | FailedImage]":
     """Yield the results of an interrupted command: resume and send what is left.
 
     Raises:

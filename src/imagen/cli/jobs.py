@@ -13,11 +13,13 @@ from imagen.cli.parameters import IdWord, JsonFlag, open_account
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.domain.call import OpenCall
 from imagen.domain.errors import UsageError
-from imagen.domain.money.cost import format_micros, micros_to_usd
+from imagen.domain.money.cost import format_micros
 from imagen.usecases.jobs import (
+    describe_command,
+    describe_job,
     forget_command,
     forget_job,
-    list_commands,
+    list_several,
     match_commands,
     select_commands,
     select_jobs,
@@ -48,9 +50,9 @@ def jobs(*, json: JsonFlag = False) -> None:
         commands = _list_commands(runtime)
     if json:
         for job in open_jobs:
-            out.print_json(_job_fields(job))
+            out.print_priced(describe_job(job), "reserved_usd")
         for command, left in commands:
-            out.print_json(_command_fields(command, left))
+            out.print_json(describe_command(command, left))
         return
     # A job that was never sent cost nothing, and `imagen resume` closes it.
     sent = [job for job in open_jobs if not job.never_sent]
@@ -111,12 +113,7 @@ def forget(
 
 def _list_commands(runtime: Runtime) -> "list[tuple[StoredRequest, Remaining]]":
     """Return the commands of several images with what is left of each."""
-    # That of one image is listed as a job.
-    found = [
-        each
-        for each in list_commands(runtime.stores.keys)
-        if sum(len(call.image_ids) for call in each.calls) > 1
-    ]
+    found = list_several(runtime.stores.keys)
     if not found:
         return []
     from imagen.bootstrap.once import count_remaining  # noqa: PLC0415 - rare
@@ -200,34 +197,3 @@ def _format_cost(job: OpenCall) -> str:
     if job.call.reserved is None:
         return "may be billed, price unknown"
     return f"may be billed {format_micros(job.call.reserved)}"
-
-
-def _command_fields(command: "StoredRequest", left: "Remaining") -> dict[str, object]:
-    return {
-        "id": command.id,
-        "created_at": command.created_at,
-        "command": command.name,
-        "live": command.process is not None,
-        "images": len(left.made) + left.images_left,
-        "images_left": left.images_left,
-        "calls": [call.id for call in command.calls],
-    }
-
-
-def _job_fields(job: OpenCall) -> dict[str, object]:
-    call = job.call
-    return {
-        "id": call.id,
-        "created_at": call.created_at,
-        "backend": call.plan.instance.name,
-        "adapter": call.plan.instance.adapter,
-        "model": call.job.model,
-        "caller": call.caller,
-        "prompt": call.plan.request.prompt,
-        "state": job.state,
-        "reference": job.reference,
-        "live": job.live,
-        "trouble": job.reason,
-        "may_cost": call.may_cost,
-        "reserved_usd": None if call.reserved is None else micros_to_usd(call.reserved),
-    }

@@ -97,6 +97,10 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         """Print the sidecar and the path of an image as a JSON object."""
         self.print_json({**_describe(sidecar, location), **more})
 
+    def print_priced(self, value: msgspec.Struct, name: str) -> None:
+        """Print a value as a JSON object, with the amount of that name in full."""
+        self.print_json(_write_out(msgspec.to_builtins(value), name))
+
     def print_inspection(self, found: "Inspection") -> None:
         """Print the result of `imagen inspect` as a JSON object."""
         path = display_path(found.path)
@@ -146,28 +150,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         if self.json:
             self.print_json(_with_rest(estimate, left))
             return
-        calls = "call" if estimate.calls == 1 else "calls"
-        facts = {
-            "backend": f"{estimate.backend} ({estimate.adapter})",
-            "model": estimate.model,
-            "images": f"{estimate.images}, in {estimate.calls} {calls}",
-            "size": estimate.size,
-            "seed": ", ".join(map(str, estimate.seeds)) or "none",
-            "steps": estimate.steps or "backend default",
-            "prompt": estimate.prompt_sent,
-            "negative": estimate.negative,
-            **{f"ignored: {name}": why for name, why in estimate.ignored.items()},
-            **{
-                f"adjusted: {name}": f"{change.requested} becomes {change.used}: "
-                f"{change.reason}"
-                for name, change in estimate.adjusted.items()
-            },
-            "notes": "; ".join(estimate.notes),
-            "cost": _format_cost(estimate.cost_usd),
-        }
-        for name, fact in facts.items():
-            if fact:
-                self.print_text(f"{name}: {fact}")
+        for name, fact in estimate.describe().items():
+            self.print_text(f"{name}: {fact}")
         self._print_rest(left, of=estimate.images)
 
     def print_sweep_estimate(
@@ -261,12 +245,16 @@ def _with_rest(
 
 
 def _describe(sidecar: "Sidecar", location: str) -> dict[str, object]:
-    fields: dict[str, object] = msgspec.to_builtins(sidecar)
-    if sidecar.cost_usd is not None:
-        from decimal import Decimal  # noqa: PLC0415 - only with --json
-
-        fields["cost_usd"] = Decimal(str(sidecar.cost_usd))  # not 3e-06
+    fields = _write_out(msgspec.to_builtins(sidecar), "cost_usd")
     return {**fields, "path": display_path(location)}
+
+
+def _write_out(fields: dict[str, object], name: str) -> dict[str, object]:
+    """Return the fields with the amount of that name in full: not 3e-06."""
+    from decimal import Decimal  # noqa: PLC0415 - only with --json
+
+    usd = fields[name]
+    return fields if usd is None else {**fields, name: Decimal(str(usd))}
 
 
 def _format_cost(usd: float | None) -> str:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.library import open_usage
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import JsonFlag, SinceFlag, open_account
 from imagen.cli.tables import Columns, paginate, shorten_ids
@@ -16,10 +17,6 @@ from imagen.domain.money.usage import DIMENSIONS, Dimension, UsageRow, UsageTota
 from imagen.domain.printable import escape_control
 from imagen.domain.suggestion import suggest
 from imagen.usecases.usage import UsageReport
-
-if TYPE_CHECKING:
-    from imagen.usecases.sync import DeliverPending
-
 
 # CSV columns and JSON keys, which scripts depend on.
 CALL_COLUMNS = (
@@ -66,12 +63,8 @@ def usage(
     out = Output(json=json, csv=csv)
     with open_account() as runtime:
         shared = not local and not runtime.environment.missing_for_supabase
-        reason = ""
-        if shared:
-            from imagen.bootstrap.cloud import build_delivery  # noqa: PLC0415 - rare
-
-            reason = _upload_rows(build_delivery(runtime, images=False))
-        with open_usage(runtime, shared=shared) as use_case:
+        reason = _upload_rows(runtime) if shared else ""
+        with open_usage(runtime, local=local) as use_case:
             if raw:
                 _print_calls(out, use_case.rows(since=since))
             elif plot:
@@ -165,18 +158,17 @@ def _print_chart(out: Output, report: UsageReport, name: Dimension) -> None:
     out.print_styled(captured.get().rstrip("\n"))
 
 
-def _upload_rows(use_case: "DeliverPending | None") -> str:
+def _upload_rows(runtime: Runtime) -> str:
     """Upload pending usage rows; return why some are still pending, or ""."""
+    from imagen.bootstrap.cloud import upload_usage  # noqa: PLC0415 - rare
     from imagen.cli.signals import StopSignals  # noqa: PLC0415 - with a shared ledger
 
-    if use_case is None:
-        return ""
     with StopSignals() as signals:
-        [done] = use_case.run(signals.cancellation)
+        reason = upload_usage(runtime, signals.cancellation)
     if signals.exit_code is not None:
         # The upload stopped; without it, the totals of the shared ledger are too low.
         raise KeyboardInterrupt
-    return done.reason if done.status.pending else ""
+    return reason
 
 
 def _report_undelivered(rest: UsageTotal | None, reason: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from imagen.domain.job import GenerationPlan, ImageJob
-from imagen.domain.money.cost import FREE, Cost, sum_costs
+from imagen.domain.money.cost import FREE, Cost, format_cost, sum_costs
 from imagen.domain.money.price import estimate_cost
 from imagen.domain.sidecar import Change
 
@@ -42,6 +42,29 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     ignored: Mapping[str, str]
     adjusted: Mapping[str, Change]
     notes: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, str]:
+        """Return the facts for display, without those that are empty."""
+        calls = "call" if self.calls == 1 else "calls"
+        facts = {
+            "backend": f"{self.backend} ({self.adapter})",
+            "model": self.model,
+            "images": f"{self.images}, in {self.calls} {calls}",
+            "size": self.size,
+            "seed": ", ".join(map(str, self.seeds)) or "none",
+            "steps": str(self.steps or "backend default"),
+            "prompt": self.prompt_sent,
+            "negative": self.negative,
+            **{f"ignored: {name}": why for name, why in self.ignored.items()},
+            **{
+                f"adjusted: {name}": f"{change.requested} becomes {change.used}: "
+                f"{change.reason}"
+                for name, change in self.adjusted.items()
+            },
+            "notes": "; ".join(self.notes),
+            "cost": format_cost(self.cost_usd) or "unknown",
+        }
+        return {name: fact for name, fact in facts.items() if fact}
 
 
 def estimate_job_cost(plan: GenerationPlan, job: ImageJob) -> Cost:

@@ -1,20 +1,108 @@
 """List open calls, and give one up."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from imagen.domain.call import CallClosed, OpenCall, usage_row
+import msgspec
+
+from imagen.domain.call import CallClosed, CallState, OpenCall, usage_row
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.idempotency import (
     KEYED_COMMANDS,
     UNKEYED_COMMANDS,
     StoredRequest,
 )
-from imagen.domain.money.cost import Cost
+from imagen.domain.money.cost import MICROS, Cost
 
 if TYPE_CHECKING:
     from imagen.ports.idempotency import RequestKeys, RequestList
     from imagen.ports.journal import Journal
+    from imagen.usecases.remaining import Remaining
+
+
+class UnfinishedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that was not finished, as `imagen jobs --json` prints it.
+
+    Attributes:
+        created_at: Time of planning, UTC.
+        model: Name of the model; "" if it has none.
+        caller: Name of the caller; "" if it has none.
+        state: `planned`: certainly not sent; `sent`: in an unknown state; `accepted`:
+            the backend has the job; `received`: the images arrived, but are not stored.
+        reference: The vendor's id of the job; "" if unknown.
+        live: Whether a running process works on it.
+        reason: Why it was left open; "" if its process ended without a reason.
+        reserved_usd: Its expected cost in dollars; None if unknown.
+    """
+
+    id: str
+    created_at: datetime
+    backend: str
+    adapter: str
+    model: str
+    caller: str
+    prompt: str
+    state: CallState
+    reference: str
+    live: bool
+    reason: str = msgspec.field(name="trouble")
+    may_cost: bool
+    reserved_usd: float | None
+
+
+class UnfinishedCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that was interrupted, as `imagen jobs --json` prints it.
+
+    Attributes:
+        id: Its id; its key if it was given one.
+        created_at: Time of its first run, UTC.
+        live: Whether a running process works on it.
+        images: The number of images that were requested.
+        images_left: The number of images that are not made yet.
+        calls: The ids of its calls to the backend, finished ones included.
+    """
+
+    id: str
+    created_at: datetime
+    command: str
+    live: bool
+    images: int
+    images_left: int
+    calls: tuple[str, ...]
+
+
+def describe_job(job: OpenCall) -> UnfinishedJob:
+    """Return the facts of an open call."""
+    call = job.call
+    return UnfinishedJob(
+        id=call.id,
+        created_at=call.created_at,
+        backend=call.plan.instance.name,
+        adapter=call.plan.instance.adapter,
+        model=call.job.model,
+        caller=call.caller,
+        prompt=call.plan.request.prompt,
+        state=job.state,
+        reference=job.reference,
+        live=job.live,
+        reason=job.reason,
+        may_cost=call.may_cost,
+        reserved_usd=None if call.reserved is None else call.reserved / MICROS,
+    )
+
+
+def describe_command(command: StoredRequest, left: "Remaining") -> UnfinishedCommand:
+    """Return the facts of an unfinished command."""
+    return UnfinishedCommand(
+        id=command.id,
+        created_at=command.created_at,
+        command=command.name,
+        live=command.process is not None,
+        images=len(left.made) + left.images_left,
+        images_left=left.images_left,
+        calls=tuple(call.id for call in command.calls),
+    )
 
 
 def select_jobs(journal: "Journal", names: Sequence[str] = ()) -> tuple[OpenCall, ...]:
@@ -54,6 +142,15 @@ def list_commands(requests: "RequestList") -> tuple[StoredRequest, ...]:
     found = [each for caller in callers for each in requests.list_requests(caller)]
     unfinished = [each for each in found if each.answer is None]
     return tuple(sorted(unfinished, key=lambda each: each.created_at))
+
+
+def list_several(requests: "RequestList") -> tuple[StoredRequest, ...]:
+    """Return the unfinished commands of several images; that of one is its job."""
+    return tuple(
+        each
+        for each in list_commands(requests)
+        if sum(len(call.image_ids) for call in each.calls) > 1
+    )
 
 
 def match_commands(requests: "RequestList", name: str) -> tuple[StoredRequest, ...]:

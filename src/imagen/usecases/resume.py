@@ -1,6 +1,6 @@
 """Finish open calls: download the images of remote jobs, and store them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from typing import TypeAlias
@@ -76,7 +76,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
 
     def outcomes(
         self, calls: Sequence[OpenCall], cancellation: Cancellation
-    ) -> Iterator[ResumeResult]:
+    ) -> Generator[ResumeResult]:
         """Finish the calls, and yield each result.
 
         Jobs whose id is known are fetched one after the other, so that a cancellation

@@ -2,7 +2,7 @@
 
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from threading import Lock
 from typing import Protocol, TypeAlias, cast
@@ -11,7 +11,7 @@ from imagen.adapters.system.clock import SystemClock
 from imagen.domain import events
 from imagen.domain.events import Event
 from imagen.domain.money.cost import format_cost
-from imagen.domain.result import StoredImage
+from imagen.domain.sidecar import Sidecar
 
 MIN_INTERVAL = 0.1
 """Seconds between two updates; each is sent to the browser."""
@@ -27,12 +27,12 @@ _GRID = (
 _LONGEST_PROMPT = 200
 _LINE = "font:12px/1.6 sans-serif;display:flex;gap:.75em;align-items:center"
 _BAR = "width:12em"
+_TABLE = "font:12px/1.6 sans-serif"
 _SOFT = "opacity:.75;overflow-wrap:anywhere"
 
 
-def render_figure(image: StoredImage) -> str:
-    """Return one image with its caption as HTML."""
-    note, facts = image.sidecar, image.facts
+def render_figure(note: Sidecar, location: str, content: bytes | None) -> str:
+    """Return an image with its caption as HTML; without content, the caption only."""
     prompt = note.prompt
     if len(prompt) > _LONGEST_PROMPT:
         prompt = prompt[:_LONGEST_PROMPT] + "…"
@@ -40,22 +40,38 @@ def render_figure(image: StoredImage) -> str:
         note.backend,
         note.model if note.model != note.backend else "",
         "" if note.seed is None else f"seed {note.seed}",
-        f"{facts.width}x{facts.height}",
+        f"{note.steps} steps" if note.steps else "",
+        f"{note.width}x{note.height}",
         format_cost(note.cost_usd) or "cost unknown",
+        "" if content else "the file was deleted or changed",
     )
-    data = b64encode(image.content).decode()
+    picture = ""
+    if content:
+        picture = (
+            f'<img src="data:{note.mime_type};base64,{b64encode(content).decode()}" '
+            f'alt="{escape(prompt)}" style="max-width:100%;height:auto" '
+            f'width="{note.width}">'
+        )
     return (
-        f'<figure style="{_FIGURE}">'
-        f'<img src="data:{facts.media_type};base64,{data}" alt="{escape(prompt)}" '
-        f'style="max-width:100%;height:auto" width="{facts.width}">'
+        f'<figure style="{_FIGURE}">{picture}'
         f'<figcaption style="{_CAPTION}">{escape(prompt)}<br>'
-        f"{escape(_join(*made))}</figcaption></figure>"
+        f"{escape(_join(*made))}<br>{escape(location)}</figcaption></figure>"
     )
 
 
-def render_grid(images: Sequence[StoredImage]) -> str:
-    """Return images with their captions as an HTML grid that adapts to the width."""
-    return f'<div style="{_GRID}">{"".join(map(render_figure, images))}</div>'
+def render_facts(facts: Mapping[str, str]) -> str:
+    """Return names and values as an HTML table."""
+    rows = (
+        f'<tr><th style="text-align:left">{escape(name)}</th>'
+        f'<td style="text-align:left;overflow-wrap:anywhere">{escape(value)}</td></tr>'
+        for name, value in facts.items()
+    )
+    return f'<table style="{_TABLE}">{"".join(rows)}</table>'
+
+
+def render_grid(figures: Iterable[str]) -> str:
+    """Return figures as an HTML grid that adapts to the width."""
+    return f'<div style="{_GRID}">{"".join(figures)}</div>'
 
 
 Bundle: TypeAlias = Mapping[str, str]

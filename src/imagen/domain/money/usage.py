@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from imagen.domain.money.cost import CostSource
+from imagen.domain.money.cost import MICROS, CostSource
 
 UsageStatus: TypeAlias = Literal["ok", "failed", "cancelled", "unknown"]
 Dimension: TypeAlias = Literal["week", "backend", "model", "caller"]
@@ -40,6 +40,11 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
     prompt_sha256: str
 
     @property
+    def cost_usd(self) -> float | None:
+        """The cost in dollars, for display; None if it is unknown."""
+        return None if self.cost_micros is None else self.cost_micros / MICROS
+
+    @property
     def week(self) -> str:
         """The ISO week of the call, such as `2026-W47`."""
         return iso_week(self.created_at)
@@ -63,6 +68,12 @@ class UsageTotal(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     cost_micros: int
     unknown: int
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The known costs in dollars, for display; None if all are unknown."""
+        known = not self.calls or self.unknown < self.calls
+        return self.cost_micros / MICROS if known else None
 
 
 def merge_totals(

@@ -73,7 +73,7 @@ async def get_spending(
     since = today - timedelta(days=today.weekday(), weeks=weeks - 1)
 
     def sum_usage() -> Spending:
-        with open_usage(context.runtime) as usage:
+        with open_usage(context.runtime, local=True) as usage:
             pending = usage.pending()
             groups = usage.run(("week", by), since=since).groups
         return Spending(
