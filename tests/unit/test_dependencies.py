@@ -17,6 +17,7 @@ NOT_IMPORTED = {
     "httptools": "uvicorn loads it",
     "ipykernel": "brings the kernel of a notebook",
     "ipython": "is taken from sys.modules where a notebook has loaded it",
+    "python-socks": "websockets loads it",
     "supabase": "is the project whose parts are imported",
     "uvloop": "uvicorn loads it",
 }

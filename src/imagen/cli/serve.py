@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
+from imagen.adapters.system.installation import format_install_command
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli.output import print_message
 from imagen.cli.parameters import ConfigFlag, keep_path, report_temporary
@@ -38,7 +39,7 @@ def serve(
     except ImportError as error:
         raise Misconfigured(
             f"`imagen serve` needs {error.name}, which is not installed.",
-            hint="pip install 'imagen-studio[serve]'",
+            hint=f"Run: {format_install_command('serve')}",
         ) from error
     address = listener.parse_address(addr)
     report_temporary(environment)

@@ -9,13 +9,16 @@ Example:
                 return MyBackend(...)
 """
 
+from imagen.adapters.system.installation import format_install_command
+
 try:
     import pytest
 except ModuleNotFoundError as missing:
     if missing.name != "pytest":
         raise
     raise ModuleNotFoundError(
-        "imagen.testing needs pytest: install imagen-studio[testing].", name="pytest"
+        f"imagen.testing needs pytest: {format_install_command('testing')}",
+        name="pytest",
     ) from missing
 
 # pytest explains the values of a failed `assert` only in modules that it rewrites, and

@@ -31,7 +31,7 @@ def test_without_the_extra_a_sentence_says_how_to_get_it(
     )
 
     assert done.returncode == 2
-    assert "pip install 'imagen-studio[serve]'" in done.stderr
+    assert "install 'imagen-studio[serve]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

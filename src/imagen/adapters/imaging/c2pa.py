@@ -23,9 +23,10 @@ def check_content_credentials(content: bytes, media_type: str) -> ContentCredent
     try:
         import c2pa  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
-        return ContentCredentials(
-            note="not checked: install the extra `imagen-studio[c2pa]`"
-        )
+        from imagen.adapters.system.installation import format_install_command  # noqa: PLC0415 - rare
+
+        command = format_install_command("c2pa")
+        return ContentCredentials(note=f"not checked; this needs: {command}")
     try:
         context = c2pa.Context.from_dict(_OFFLINE)
         reader: Any = c2pa.Reader(media_type, BytesIO(content), context=context)

@@ -61,9 +61,11 @@ def build_client(
             " and ALL_PROXY.",
         ) from error
     except ImportError as error:
+        from imagen.adapters.system.installation import format_install_command  # noqa: PLC0415 - rare
+
         raise Misconfigured(
             "The environment sets a SOCKS proxy, which needs another package.",
-            hint="pip install 'httpx[socks]'",
+            hint=f"Run: {format_install_command('socks')}",
         ) from error
     except OSError as error:
         is_file = isinstance(error, ssl.SSLError)

@@ -153,7 +153,11 @@ def encode_sixel(picture: Image.Image) -> bytes:
     """
     encode = _load_sixel_encoder()
     if encode is None:
-        raise DrawingError("Sixel needs the extra `imagen-studio[show]`")
+        from imagen.adapters.system.installation import format_install_command  # noqa: PLC0415 - rare
+
+        raise DrawingError(
+            f"Sixel needs another package; run: {format_install_command('show')}"
+        )
     plain = flatten_alpha(picture)
     # The library's own quantization is faster, but shows bands in every sky.
     palette = plain.quantize(_SIXEL_COLOURS, Image.Quantize.MEDIANCUT)
