@@ -5,6 +5,7 @@ Each client repeats its request with the same Idempotency-Key until it has a res
 
 import json
 import random
+import signal
 import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from threading import Event, Lock, Thread
 import httpx
 from tests.integration.replicate.models import SCHNELL
 from tests.integration.replicate.server import ReplicateServer
-from tests.integration.serve.running import GENERATIONS, Running
+from tests.integration.serve.running import GENERATIONS, PATIENCE, Running
 
 LONGEST = 600.0
 A_MOMENT = 0.05
@@ -114,12 +115,15 @@ class Drill:
         asked = {"prompt": f"fox {number}", "response_format": "url"}
         headers = {"Idempotency-Key": f"drill-{number}"}
         for _ in range(round(LONGEST / A_MOMENT)):
-            self._up.wait()
+            assert self._up.wait(PATIENCE), "the server did not start again"
             try:
                 answer = self.running.http.post(
                     GENERATIONS, json=asked, headers=headers
                 )
-            except httpx.HTTPError:
+            except httpx.HTTPError as error:
+                code = self.running.exit_code
+                if code not in {None, -signal.SIGKILL}:
+                    raise AssertionError(f"the server ended with {code}") from error
                 Event().wait(0.02)
                 continue
             if answer.headers.get("x-should-retry") == "true":

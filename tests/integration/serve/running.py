@@ -119,8 +119,14 @@ class Running:
         self.kill()
         self.start()
 
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code; None while the process runs."""
+        assert self.process is not None
+        return self.process.poll()
+
     def restart_if_dead(self) -> None:
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None or self.exit_code is not None:
             self.start()
 
     def clear(self, headers: Mapping[str, str] | None = None) -> None:
