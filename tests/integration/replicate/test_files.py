@@ -18,8 +18,8 @@ from tests.integration.replicate.models import COLLAGE, PRO, SKETCH
 from tests.integration.replicate.server import ReplicateServer
 from tests.integration.replicate.trouble import PredictionTrouble
 
-from imagen.adapters.backends.replicate.input_images import MAX_INLINE_BYTES
 from imagen.adapters.remote import fetch
+from imagen.adapters.remote.models.images import MAX_INLINE_BYTES
 from imagen.domain.consumption import Used
 from imagen.domain.errors import BackendError, InvalidRequest, Refused, Unfinished
 from imagen.domain.reference import ReferenceImage

@@ -16,14 +16,14 @@ from tests.integration.replicate.server import ReplicateServer
 from tests.integration.replicate.trouble import INTERRUPTED, NSFW
 
 from imagen.adapters.backends.replicate.errors import to_error
-from imagen.adapters.backends.replicate.inputs import AttachedImages, build_model_inputs
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
     explain_failure,
     list_outputs,
     read_usage,
 )
-from imagen.adapters.backends.replicate.schema import read_fields
+from imagen.adapters.remote.models.inputs import AttachedImages, build_model_inputs
+from imagen.adapters.remote.models.schema import read_fields
 from imagen.adapters.remote.vendor import HttpResponse
 from imagen.domain.errors import BackendError, ImagenError, Refused
 from imagen.domain.job import ImageJob

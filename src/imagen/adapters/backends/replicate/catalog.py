@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from imagen.adapters.backends.replicate.models import Model, known_models
-from imagen.adapters.backends.replicate.schema import read_fields
+from imagen.adapters.remote.models.schema import read_fields
 from imagen.adapters.system.private_files import write_private_file
 from imagen.domain.errors import InvalidRequest
 from imagen.ports.clock import Clock

@@ -12,9 +12,9 @@ from functools import cache, partial
 
 import msgspec
 
-from imagen.adapters.backends.replicate.inputs import ModelInputs, build_model_inputs
-from imagen.adapters.backends.replicate.schema import Field, Kind
-from imagen.adapters.backends.replicate.sizes import Pixels, parse_ratio_sizes
+from imagen.adapters.remote.models.inputs import ModelInputs, build_model_inputs
+from imagen.adapters.remote.models.schema import Field, Kind
+from imagen.adapters.remote.models.sizes import Pixels, parse_ratio_sizes
 from imagen.domain.media import SVG
 
 _OUTPUT_TYPES = {

@@ -16,8 +16,8 @@ from imagen.adapters.backends.replicate.prediction import (
     PredictionPage,
     parse_time,
 )
-from imagen.adapters.backends.replicate.schema import json_equal
 from imagen.adapters.remote.json_values import as_list
+from imagen.adapters.remote.models.schema import json_equal
 from imagen.adapters.remote.vendor import Exchange, HttpRequest, quote_segment
 from imagen.domain.errors import InvalidRequest
 from imagen.ports.clock import Clock

@@ -16,14 +16,6 @@ from imagen.adapters.backends.replicate.catalog import (
     Target,
 )
 from imagen.adapters.backends.replicate.errors import NotFound, to_error
-from imagen.adapters.backends.replicate.input_images import (
-    MAX_INLINE_BYTES,
-    build_data_uri,
-    check_content,
-    compute_digests,
-    prepare_mask,
-)
-from imagen.adapters.backends.replicate.inputs import AttachedImages, ModelInputs
 from imagen.adapters.backends.replicate.models import Model, known_models
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
@@ -32,6 +24,14 @@ from imagen.adapters.backends.replicate.prediction import (
 )
 from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
 from imagen.adapters.remote.json_values import as_mapping
+from imagen.adapters.remote.models.images import (
+    MAX_INLINE_BYTES,
+    build_data_uri,
+    check_content,
+    compute_digests,
+    prepare_mask,
+)
+from imagen.adapters.remote.models.inputs import AttachedImages, ModelInputs
 from imagen.adapters.remote.vendor import (
     Exchange,
     HttpRequest,

@@ -2,13 +2,13 @@
 
 import pytest
 
-from imagen.adapters.backends.replicate.inputs import (
+from imagen.adapters.backends.replicate.models import known_models
+from imagen.adapters.remote.models.inputs import (
     AttachedImages,
     ModelInputs,
     build_model_inputs,
     mask_is_inverted,
 )
-from imagen.adapters.backends.replicate.models import known_models
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 

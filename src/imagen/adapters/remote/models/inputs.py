@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from imagen.adapters.backends.replicate.schema import Field, json_equal
-from imagen.adapters.backends.replicate.sizes import (
+from imagen.adapters.remote.models.schema import Field, json_equal
+from imagen.adapters.remote.models.sizes import (
     HEIGHT,
     SIZE_INPUTS,
     WIDTH,

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
-from imagen.adapters.backends.replicate.inputs import ModelInputs, mask_is_inverted
+from imagen.adapters.remote.models.inputs import ModelInputs, mask_is_inverted
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.job import ImageJob
 from imagen.domain.reference import ReferenceImage

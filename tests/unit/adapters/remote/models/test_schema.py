@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from imagen.adapters.backends.replicate.schema import Field, json_equal, read_fields
+from imagen.adapters.remote.models.schema import Field, json_equal, read_fields
 from imagen.domain.errors import InvalidRequest
 
 

@@ -5,13 +5,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from imagen.adapters.backends.replicate.inputs import (
+from imagen.adapters.remote.models.inputs import (
     AttachedImages,
     ModelInputs,
     build_model_inputs,
     mask_is_inverted,
 )
-from imagen.adapters.backends.replicate.schema import Field, read_fields
+from imagen.adapters.remote.models.schema import Field, read_fields
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size

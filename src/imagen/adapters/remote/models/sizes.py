@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from imagen.adapters.backends.replicate.schema import Field, json_equal
+from imagen.adapters.remote.models.schema import Field, json_equal
 from imagen.domain.size import LARGEST_SIDE, SMALLEST_SIDE, Size, SizeRule
 
 Pixels: TypeAlias = Mapping[str, Mapping[str, Size]]
