@@ -1,6 +1,7 @@
 """Reading of JSON values whose type is uncertain."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
@@ -33,3 +34,14 @@ def as_line(value: object, *, longest: int) -> str:
         value = msgspec.json.encode(value).decode()
     text = " ".join(value.split()).rstrip(".") if isinstance(value, str) else ""
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def parse_time(text: object) -> datetime | None:
+    """Parse a time with 0 to 9 decimals; return None if it is missing or invalid."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

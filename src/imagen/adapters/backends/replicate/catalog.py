@@ -1,28 +1,21 @@
 """The catalog of models: the built-in table, and descriptions read from the API."""
 
 import re
-from contextlib import suppress
-from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Self
+from typing import Self
 
 import msgspec
-from msgspec import Meta
 
 from imagen.adapters.backends.replicate.models import Model, known_models
+from imagen.adapters.remote.models.cache import DescriptionCache
 from imagen.adapters.remote.models.schema import read_fields
-from imagen.adapters.system.private_files import write_private_file
 from imagen.domain.errors import InvalidRequest
 from imagen.ports.clock import Clock
 
 DEFAULT_URL = "https://api.replicate.com/v1"
-CACHE_LIFETIME = timedelta(days=1)
-"""The age up to which a description in the cache is used."""
 
 _NAME = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?::([0-9a-f]{64}))?")
-_FORMAT_VERSION = 1
-"""The version of the cache files; files of another version are ignored."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,16 +89,6 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     examples: tuple[str, ...] = ()
 
 
-class _CachedDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A description in a cache file."""
-
-    form: int
-    url: str
-    name: str
-    read_at: Annotated[datetime, Meta(tz=True)]
-    description: ModelDescription
-
-
 class ModelCatalog:
     """The known models, in memory and in cache files for the next process.
 
@@ -115,9 +98,11 @@ class ModelCatalog:
 
     def __init__(self, url: str, *, folder: Path | None, clock: Clock) -> None:
         """Create an empty catalog for one API; `folder` is for the cache files."""
-        self._url = url
-        self._folder = folder
         self.clock = clock
+        folder = None if folder is None else folder / "replicate"
+        self._files = DescriptionCache(
+            ModelDescription, url=url, folder=folder, clock=clock
+        )
         self._lock = Lock()
         self._known: dict[Target, Model] = {}
 
@@ -128,12 +113,12 @@ class ModelCatalog:
                 return self._known[target]
         # The cache before the table: a description is read only when the table does not
         # have the model or turned out to be outdated.
-        cached = self._read_cache(target)
+        cached = self._files.read(_name_file(target))
         return _find_in_table(target) if cached is None else self._cache(target, cached)
 
     def update(self, target: Target, description: ModelDescription) -> Model:
         """Replace what is known of a model by a new description."""
-        self._write_cache(target, description)
+        self._files.write(_name_file(target), description)
         return self._cache(target, description)
 
     def _cache(self, target: Target, description: ModelDescription) -> Model:
@@ -149,46 +134,10 @@ class ModelCatalog:
             self._known[target] = model
         return model
 
-    def _cache_path(self, target: Target) -> Path | None:
-        if self._folder is None:
-            return None
-        kind = "deployment" if target.deployment else "model"
-        name = str(target).replace("/", "--").replace(":", "--")
-        return self._folder / "replicate" / f"{kind}--{name}.json"
 
-    def _read_cache(self, target: Target) -> ModelDescription | None:
-        """Return the description in the cache file, unless it is invalid or too old."""
-        path = self._cache_path(target)
-        if path is None:
-            return None
-        try:
-            cached = msgspec.json.decode(path.read_bytes(), type=_CachedDescription)
-        except (OSError, msgspec.DecodeError):
-            return None
-        identity = (cached.form, cached.url, cached.name)
-        age = self.clock.now() - cached.read_at
-        if (
-            identity == (_FORMAT_VERSION, self._url, str(target))
-            and timedelta() <= age < CACHE_LIFETIME
-        ):
-            return cached.description
-        return None
-
-    def _write_cache(self, target: Target, description: ModelDescription) -> None:
-        """Write the description to its cache file; without effect if that fails."""
-        path = self._cache_path(target)
-        if path is None:
-            return
-        cached = _CachedDescription(
-            form=_FORMAT_VERSION,
-            url=self._url,
-            name=str(target),
-            read_at=self.clock.now(),
-            description=description,
-        )
-        with suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private_file(path, msgspec.json.encode(cached))
+def _name_file(target: Target) -> str:
+    kind = "deployment" if target.deployment else "model"
+    return f"{kind}/{target}"
 
 
 def _find_in_table(target: Target) -> Model | None:

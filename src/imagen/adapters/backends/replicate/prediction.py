@@ -6,7 +6,7 @@ recorded responses.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import cast
 
 import msgspec
@@ -16,7 +16,9 @@ from imagen.adapters.remote.json_values import (
     as_list,
     as_mapping,
     as_number,
+    parse_time,
 )
+from imagen.adapters.remote.models.progress import read_progress
 from imagen.adapters.remote.vendor import (
     JobFailed,
     JobOutput,
@@ -56,9 +58,6 @@ _BASE64_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR", "R0lGOD")
 # they return beside them.
 _WANTED = ("image", "images", "output", "outputs")
 _ASIDE = ("mask", "thumb", "preview", "depth", "input")
-_PROGRESS_BAR = re.compile(r"(\d{1,3})%\|[^|\n]*\| *(\d{1,7})/(\d{1,7})(?!\d)")
-"""A progress bar of tqdm: ` 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]`."""
-
 _SEED = re.compile(
     r"^\s*using (?:random )?seed[:= ]+(\d{1,20})(?!\d)", re.IGNORECASE | re.MULTILINE
 )
@@ -150,34 +149,11 @@ class PredictionPage(msgspec.Struct, frozen=True, kw_only=True):
                 continue
 
 
-class LogProgress(msgspec.Struct, frozen=True):
-    """The progress in steps, read from a progress bar in the log."""
-
-    done: int
-    steps: int
-
-    @property
-    def fraction(self) -> float:
-        """The progress from 0 to 1."""
-        return min(1.0, self.done / self.steps)
-
-
-def parse_time(text: object) -> datetime | None:
-    """Parse a time with 0 to 9 decimals; return None if it is missing or invalid."""
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def read_status(
     prediction: Prediction, job: ImageJob, *, steps: int | None
 ) -> JobStatus:
     """Return the status; `steps` is the number of steps, None if unknown."""
-    urls, bar = list_outputs(prediction), read_progress(prediction, steps=steps)
+    urls, bar = list_outputs(prediction), read_progress(_log(prediction), steps=steps)
     # All files, not the first: some models add one after the other while the status is
     # `processing`.
     if not prediction.is_finished and len(urls) < job.count:
@@ -237,18 +213,6 @@ def list_outputs(prediction: Prediction) -> tuple[str, ...]:
 def find_urls(output: object) -> tuple[str, ...]:
     """Return the URLs in the output of a model in order, without duplicates."""
     return tuple(dict.fromkeys(_find_urls(output, _read_url)))
-
-
-def read_progress(prediction: Prediction, *, steps: int | None) -> LogProgress | None:
-    """Return the progress in the log; None if there is none."""
-    # Loading a model prints progress bars too. Only bars with the number of steps of
-    # the job count; if that number is unknown, the last bar.
-    bars = [
-        LogProgress(int(done), int(total))
-        for _, done, total in _PROGRESS_BAR.findall(_log(prediction))
-    ]
-    bars = [bar for bar in bars if bar.steps > 0 and steps in {None, bar.steps}]
-    return bars[-1] if bars else None
 
 
 def read_seed(prediction: Prediction) -> int | None:

@@ -1,10 +1,8 @@
 """The search for predictions of an account that match a job."""
 
 import re
-from base64 import b64decode
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from hashlib import sha256
+from collections.abc import Mapping
+from datetime import datetime
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
@@ -14,35 +12,19 @@ from imagen.adapters.backends.replicate.errors import NotFound
 from imagen.adapters.backends.replicate.prediction import (
     Prediction,
     PredictionPage,
-    parse_time,
 )
-from imagen.adapters.remote.json_values import as_list
-from imagen.adapters.remote.models.schema import json_equal
+from imagen.adapters.remote.json_values import as_list, parse_time
+from imagen.adapters.remote.models.matching import (
+    SentInputs,
+    digest_data_uri,
+    find_earliest,
+)
 from imagen.adapters.remote.vendor import Exchange, HttpRequest, quote_segment
 from imagen.domain.errors import InvalidRequest
 from imagen.ports.clock import Clock
 
-CLOCK_TOLERANCE = timedelta(seconds=30)
-"""How much earlier than the job a matching prediction may have been created."""
-
 _MAX_PAGES = 100
 _VERSION = re.compile(r"[0-9a-f]{64}")
-
-
-class SearchCriteria(msgspec.Struct, frozen=True, kw_only=True):
-    """The properties of a matching prediction.
-
-    Attributes:
-        target: The model or deployment.
-        inputs: All values that were sent, without images.
-        images: The SHA-256 digests of the images that were sent, by input.
-        defaults: The default values of the model's inputs.
-    """
-
-    target: Target
-    inputs: Mapping[str, object]
-    images: Mapping[str, Sequence[str]] = {}
-    defaults: Mapping[str, object] = {}
 
 
 class _Checksums(msgspec.Struct, frozen=True):
@@ -54,33 +36,35 @@ class _UploadedFile(msgspec.Struct, frozen=True):
 
 
 def find_matching(
-    criteria: SearchCriteria, *, since: datetime, url: str, clock: Clock
+    sent: SentInputs, *, target: Target, since: datetime, url: str, clock: Clock
 ) -> Exchange[tuple[str, ...]]:
     """Return the ids of all predictions since then that match, the oldest first.
 
     Args:
-        criteria: The properties of a matching prediction.
+        sent: The inputs of a matching prediction.
+        target: The model or deployment that made it.
         since: The earliest time of the submission, by our clock.
         url: The base URL of the API, where the uploaded files are.
         clock: Our clock.
     """
     found: list[str] = []
-    names = _ModelNames(criteria.target)
+    names = _ModelNames(target)
     query: Mapping[str, str] = {}
     for _ in range(_MAX_PAGES):
         response = yield HttpRequest(path="predictions", query=query)
         page = response.json(PredictionPage)
-        offset = _measure_clock_offset(response.headers.get("date"), clock.now())
-        earliest = since - CLOCK_TOLERANCE + offset
+        earliest = find_earliest(
+            since, date=response.headers.get("date"), now=clock.now()
+        )
         for prediction in page.predictions:
             created = parse_time(prediction.created_at)
             if created is not None and created < earliest:
                 return tuple(reversed(found))
             # The inputs first, because comparing the others may need requests.
             if (
-                _has_same_inputs(prediction, criteria)
+                sent.match(prediction.inputs)
                 and (yield from names.include(prediction))
-                and (yield from _has_same_images(prediction, criteria, url))
+                and (yield from _has_same_images(prediction, sent, url))
             ):
                 found.append(prediction.id)
         # The link itself is not requested: it may lead to another host, with our token.
@@ -138,40 +122,17 @@ def _describe_model(name: str) -> Exchange[ModelPage | None]:
     return response.json(ModelPage)
 
 
-def _has_same_inputs(prediction: Prediction, criteria: SearchCriteria) -> bool:
-    """Return whether the inputs match; images are not compared."""
-    sent = prediction.inputs
-    others = criteria.defaults.keys() - criteria.inputs.keys() - criteria.images.keys()
-    # Replicate may add inputs that were not sent, with their defaults or empty.
-    return all(
-        name in sent and json_equal(sent[name], value)
-        for name, value in criteria.inputs.items()
-    ) and all(
-        json_equal(value, criteria.defaults.get(name)) or value in (None, "", [])
-        for name, value in sent.items()
-        if name in others
-    )
-
-
-def _measure_clock_offset(date: str | None, now: datetime) -> timedelta:
-    """Return by how much Replicate's clock is ahead, from a response's `Date`."""
-    from imagen.adapters.remote.errors import parse_date  # noqa: PLC0415 - network
-
-    theirs = parse_date(date)
-    return timedelta() if theirs is None else theirs - now
-
-
 def _has_same_images(
-    prediction: Prediction, criteria: SearchCriteria, url: str
+    prediction: Prediction, sent: SentInputs, url: str
 ) -> Exchange[bool]:
     """Return whether all images certainly match; False where it cannot be decided."""
-    for name, digests in criteria.images.items():
+    for name, digests in sent.images.items():
         value = prediction.inputs.get(name)
-        sent = as_list(value) or [value]
+        listed = as_list(value) or [value]
         # The lengths first, because a digest may need a request.
-        if len(sent) != len(digests):
+        if len(listed) != len(digests):
             return False
-        for each, digest in zip(sent, digests, strict=True):
+        for each, digest in zip(listed, digests, strict=True):
             if (yield from _find_digest(each, url)) != digest:
                 return False
     return True
@@ -182,10 +143,7 @@ def _find_digest(value: object, url: str) -> Exchange[str | None]:
     if not isinstance(value, str):
         return None
     if value.startswith("data:"):
-        try:
-            return sha256(b64decode(value.partition(",")[2], validate=True)).hexdigest()
-        except ValueError:
-            return None
+        return digest_data_uri(value)
     if not value.startswith(f"{url}/files/"):
         return None
     file_id = unquote(urlsplit(value).path.rpartition("/")[2])

@@ -22,7 +22,7 @@ from imagen.adapters.backends.replicate.prediction import (
     find_urls,
     read_status,
 )
-from imagen.adapters.backends.replicate.search import SearchCriteria, find_matching
+from imagen.adapters.backends.replicate.search import find_matching
 from imagen.adapters.remote.json_values import as_mapping
 from imagen.adapters.remote.models.images import (
     MAX_INLINE_BYTES,
@@ -32,6 +32,7 @@ from imagen.adapters.remote.models.images import (
     prepare_mask,
 )
 from imagen.adapters.remote.models.inputs import AttachedImages, ModelInputs
+from imagen.adapters.remote.models.matching import SentInputs
 from imagen.adapters.remote.vendor import (
     Exchange,
     HttpRequest,
@@ -160,7 +161,9 @@ class Replicate:
 
     def _build_capabilities(self, target: Target, model: Model) -> Capabilities:
         capabilities = self._build_inputs(target, model).capabilities(
-            str(target), models=() if target.deployment else None
+            str(target),
+            models=() if target.deployment else None,
+            provider="replicate",
         )
         output_type = model.guess_output_type(target.name)
         return msgspec.structs.replace(capabilities, output_type=output_type)
@@ -340,15 +343,14 @@ class Replicate:
             return ()
         names = AttachedImages(images=tuple(image.name for image in job.images))
         payload = self._prepare_job(job, target, model, names).payload
-        criteria = SearchCriteria(
-            target=target,
-            inputs={name: payload[name] for name in payload.keys() - images},
+        sent = SentInputs(
+            values={name: payload[name] for name in payload.keys() - images},
             images=images,
             defaults={field.name: field.default for field in model.fields},
         )
         return (
             yield from find_matching(
-                criteria, since=since, url=self._url, clock=self._clock
+                sent, target=target, since=since, url=self._url, clock=self._clock
             )
         )
 

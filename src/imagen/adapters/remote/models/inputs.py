@@ -21,9 +21,6 @@ from imagen.domain.media import WRITABLE
 from imagen.domain.size import SizeRule
 from imagen.domain.suggestion import suggest
 
-PROVIDER = "replicate"
-"""The name in the price table."""
-
 # numpy, from which many models take their noise, accepts no larger seed.
 DEFAULT_LARGEST_SEED = 2**32 - 1
 """The largest seed if a model states none."""
@@ -120,13 +117,13 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def capabilities(
-        self, model: str, *, models: tuple[str, ...] | None
+        self, model: str, *, models: tuple[str, ...] | None, provider: str = ""
     ) -> Capabilities:
         """Return the capabilities of the model."""
         # Of an unknown model nothing is promised, and any parameter is passed on.
         if not self.fields:
             return Capabilities(
-                model=model, models=models, parameters=None, provider=PROVIDER
+                model=model, models=models, parameters=None, provider=provider
             )
         return Capabilities(
             model=model,
@@ -140,7 +137,7 @@ class ModelInputs(msgspec.Struct, frozen=True, kw_only=True):
             parameters=self.unmapped,
             references=_max_references(self.images) if self.images else 0,
             mask=self.mask is not None,
-            provider=PROVIDER,
+            provider=provider,
         )
 
     def build_payload(

@@ -5,13 +5,10 @@ import msgspec
 import pytest
 
 from imagen.adapters.backends.replicate.prediction import (
-    LogProgress,
     Prediction,
     PredictionPage,
     explain_failure,
     list_outputs,
-    parse_time,
-    read_progress,
     read_seed,
     read_status,
     read_usage,
@@ -114,30 +111,6 @@ def test_reads_a_list_over_what_makes_no_sense() -> None:
 
 
 @pytest.mark.parametrize(
-    ("logs", "steps", "bars"),
-    [
-        ("", 4, None),
-        (" 50%|█████     | 2/4 [00:00<00:00, 6.55it/s]", 4, LogProgress(2, 4)),
-        (
-            "  0%|          | 0/4 [00:00<?]\r 25%|##5       | 1/4 [..]",
-            4,
-            LogProgress(1, 4),
-        ),
-        ("100%|██████████| 9/9 [..]\n  0%|  | 0/28 [..]", 28, LogProgress(0, 28)),
-        ("100%|██████████| 9/9 [..]", 28, None),
-        ("100%|██████████| 9/9 [..]", None, LogProgress(9, 9)),
-        ("50%|x| 0/0", None, None),
-        ("50% done | 3/4", None, None),
-        (f"50%|x| {'9' * 5000}/{'9' * 5000}", None, None),
-    ],
-)
-def test_reads_the_bars_of_a_log(
-    logs: str, steps: int | None, bars: LogProgress | None
-) -> None:
-    assert read_progress(prediction(logs=logs), steps=steps) == bars
-
-
-@pytest.mark.parametrize(
     ("logs", "seed"),
     [
         ("Using seed: 42069\nPrompt: using seed: 3", 42069),
@@ -154,29 +127,6 @@ def test_reads_the_bars_of_a_log(
 )
 def test_reads_the_seed_of_a_log(logs: str | None, seed: int | None) -> None:
     assert read_seed(prediction(logs=logs)) == seed
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "2026-11-22T10:00:00Z",
-        "2026-11-22T10:00:00.5Z",
-        "2026-11-22T10:00:00.994Z",
-        "2026-11-22T10:00:00.99397566Z",
-        "2026-11-22T11:00:00+01:00",
-        "2026-11-22T10:00:00.123",
-    ],
-)
-def test_reads_times_with_any_number_of_decimals(text: str) -> None:
-    moment = parse_time(text)
-
-    assert moment is not None
-    assert moment.replace(microsecond=0) == datetime(2026, 11, 22, 10, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("text", [None, "", "soon", 5, "2026-13-01T00:00:00Z"])
-def test_reads_no_time_where_there_is_none(text: object) -> None:
-    assert parse_time(text) is None
 
 
 @pytest.mark.parametrize(
