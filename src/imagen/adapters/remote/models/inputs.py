@@ -34,9 +34,9 @@ _FORMAT = ("output_format",)
 _IMAGES = (
     *("input_images", "image_input", "images", "reference_images", "input_image"),
     *("image", "image_prompt", "init_image", "subject_reference"),
-    "image_reference_url",
+    *("image_reference_url", "image_urls", "image_url"),
 )
-_MASK = ("mask", "mask_image")
+_MASK = ("mask", "mask_image", "mask_url", "mask_image_url")
 _SEQUENCE = "sequential_image_generation"
 
 _SECRET = re.compile(r"(?:^|_)(?:token|key|secret|password)s?$", re.IGNORECASE)

@@ -49,6 +49,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         default: The value that the model uses if it is not sent; None if not stated.
         required: Whether it must be sent.
         note: The model's description of it.
+        fields: The fields of an object, by name; empty for other types.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     default: object = None
     required: bool = False
     note: str = ""
+    fields: "Mapping[str, Field]" = {}
 
     @property
     def text_choices(self) -> tuple[str, ...]:
@@ -77,6 +79,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     def convert(self, value: object) -> object:
         """Return the value as the model expects it, or raise InvalidRequest."""
+        if self.fields and isinstance(value, Mapping):
+            return cast("Mapping[str, object]", value)
         if self.choices:
             return self._find_choice(value)
         if self.kind == "whole" and isinstance(value, float) and value.is_integer():
@@ -129,24 +133,37 @@ def json_equal(one: object, other: object) -> bool:
     return one == other
 
 
-def read_fields(schema: object) -> tuple[Field, ...]:
-    """Return the inputs in a model's `openapi_schema`, in its order."""
+def read_fields(schema: object, *, name: str = "Input") -> tuple[Field, ...]:
+    """Return the inputs in the OpenAPI schema of a model, in its order.
+
+    Args:
+        schema: The OpenAPI schema.
+        name: The name of the schema of the inputs.
+    """
     # Parts that cannot be read are left out: the model can be used without them.
     schemas = _get_path(schema, "components", "schemas")
-    inputs = _get_path(schemas, "Input")
+    return _read_object(_get_path(schemas, name), schemas)
+
+
+def _read_object(
+    inputs: Mapping[str, object], schemas: Mapping[str, object]
+) -> tuple[Field, ...]:
     required = as_list(inputs.get("required"))
     properties = _get_path(inputs, "properties")
     ordered = sorted(properties, key=lambda name: _sort_key(properties[name]))
     return tuple(
-        _read_field(
-            name, _resolve(properties[name], schemas), required=name in required
-        )
+        _read_field(name, properties[name], schemas, required=name in required)
         for name in ordered
     )
 
 
-def _read_field(name: str, spec: Mapping[str, object], *, required: bool) -> Field:
+def _read_field(
+    name: str, entry: object, schemas: Mapping[str, object], *, required: bool
+) -> Field:
+    spec = _resolve(entry, schemas)
     kind, limit = spec.get("type"), spec.get("maxItems")
+    # One level of objects, such as a size: no input is chosen deeper than that.
+    inner = _read_object({"properties": spec.get("properties")}, {})
     return Field(
         name=name,
         kind=_KINDS.get(kind, "any") if isinstance(kind, str) else "any",
@@ -157,22 +174,26 @@ def _read_field(name: str, spec: Mapping[str, object], *, required: bool) -> Fie
         default=spec.get("default"),
         required=required,
         note=as_line(spec.get("description"), longest=_LONGEST_DESCRIPTION),
+        fields={field.name: field for field in inner},
     )
 
 
 def _resolve(spec: object, schemas: Mapping[str, object]) -> Mapping[str, object]:
     """Return a property with its references resolved."""
     # Replicate puts the choices of an input into a schema of their own. Of several
-    # alternatives the first that is not null is used: null marks an optional input.
+    # alternatives the first that is not null is used: null marks an optional input. An
+    # object and a list of choices, such as a size and names of sizes, are combined.
     found = dict(as_mapping(spec))
     for key in ("allOf", "anyOf", "oneOf"):
+        several = False
         for part in as_list(found.pop(key, None)):
             more = _resolve(part, schemas)
             if more.get("type") == "null":
                 continue
+            if several and ("properties" in found) == ("properties" in more):
+                continue
             found = {**more, **found}
-            if key != "allOf":
-                break
+            several = key != "allOf"
     reference = found.pop("$ref", None)
     if isinstance(reference, str):
         found = {**_resolve(schemas.get(reference.rpartition("/")[2]), {}), **found}

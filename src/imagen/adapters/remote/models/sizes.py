@@ -38,9 +38,12 @@ _MIN_SIDE, _MAX_SIDE = 256, 2048
 _SIZE_PATTERN = re.compile(r"(\d{2,5}) *[x*×] *(\d{2,5})")  # noqa: RUF001 - some write it so
 _RATIO_PATTERN = re.compile(r"(\d{1,3}(?:\.\d+)?):(\d{1,3}(?:\.\d+)?)")
 _MEGAPIXELS = re.compile(r"(\d+(?:\.\d+)?) *(?:MP)?", re.IGNORECASE)
-_KILO = re.compile(r"(\d)K", re.IGNORECASE)
-_SIDE = re.compile(r"(\d{3,4})p?")
+_KILO = re.compile(r"(\d(?:\.\d)?)K", re.IGNORECASE)
+_SIDE = re.compile(r"(\d{3,4})(?:p|sq)?")
 _DIVISOR = re.compile(r"multiples? of (\d+)", re.IGNORECASE)
+_SIDE_RANGE = re.compile(
+    r"width and height must be between (\d+) and (\d+)", re.IGNORECASE
+)
 
 
 def _build_buckets() -> dict[str, Size]:
@@ -77,11 +80,13 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         grid: The rule for width and height; None if the model does not have them.
         grid_inputs: Other inputs that must be sent with width and height.
+        grid_object: The input whose fields are width and height; "" if they are inputs.
         options: The sizes that the model has names for.
     """
 
     grid: SizeRule | None = None
     grid_inputs: Mapping[str, object] = {}
+    grid_object: str = ""
     options: tuple[SizeOption, ...] = ()
 
     @property
@@ -101,7 +106,9 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.grid is not None and given.keys() <= {WIDTH, HEIGHT}:
             near = self.grid.nearest(size)
-            sides = {WIDTH: near.width, HEIGHT: near.height}
+            sides: dict[str, object] = {WIDTH: near.width, HEIGHT: near.height}
+            if self.grid_object:
+                return {self.grid_object: sides}
             return {**self.grid_inputs, **sides, **given}
         matching = [option for option in self.options if _matches(option.inputs, given)]
         if not matching:
@@ -114,6 +121,11 @@ class SizeInputs(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_sizes(fields: Mapping[str, Field], pixels: Pixels | None = None) -> SizeInputs:
     """Return the sizes of a model with these inputs."""
+    for name in LISTS:
+        inner: Mapping[str, Field] = fields[name].fields if name in fields else {}
+        if WIDTH in inner and HEIGHT in inner:
+            grid = _build_grid(inner[WIDTH], inner[HEIGHT], note=fields[name].note)
+            return SizeInputs(grid=grid, grid_object=name)
     listed = _list_whole_sizes(fields)
     if listed:
         return SizeInputs(options=listed)
@@ -167,10 +179,12 @@ def _combine_sides(width: Field, height: Field) -> tuple[SizeOption, ...]:
     )
 
 
-def _build_grid(width: Field, height: Field) -> SizeRule:
+def _build_grid(width: Field, height: Field, *, note: str = "") -> SizeRule:
     divisor = _DIVISOR.search(f"{width.note} {height.note}")
     lows = [field.lowest for field in (width, height) if field.lowest is not None]
     highs = [field.highest for field in (width, height) if field.highest is not None]
+    if stated := _SIDE_RANGE.search(note):
+        lows, highs = [float(stated[1])], [float(stated[2])]
     smallest = max(SMALLEST_SIDE, int(max(lows, default=_MIN_SIDE)))
     largest = min(LARGEST_SIDE, int(min(highs, default=_MAX_SIDE)))
     return SizeRule(

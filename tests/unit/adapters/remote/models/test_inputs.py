@@ -135,6 +135,30 @@ def test_takes_the_grid_from_the_models_words() -> None:
     assert (rule.multiple, rule.smallest, rule.largest) == (32, 256, 1440)
 
 
+def test_sends_the_sides_in_an_object() -> None:
+    note = "The width and height must be between 512 and 2048 pixels."
+    size = {"type": "object", "properties": SIDES, "description": note}
+    inputs = model(image_size={**size, "enum": ["square", "wide"]})
+
+    rule = inputs.capabilities("m", models=None).sizes
+
+    assert (rule.smallest, rule.largest) == (512, 2048)
+    sides = {"width": 1280, "height": 720}
+    assert sent(inputs, size=Size(1280, 720)) == {"image_size": sides}
+    assert sent(inputs, options={"image_size": "wide"}) == {"image_size": "wide"}
+    assert sent(inputs, options={"image_size": sides}) == {"image_size": sides}
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [(("1k", "1.5k"), Size(1536, 1536)), (("768sq",), Size(768, 768))],
+)
+def test_knows_the_scales_of_newer_models(words: tuple[str, ...], size: Size) -> None:
+    inputs = model(**RATIOS, resolution=choice(*words))
+
+    assert size in inputs.capabilities("m", models=None).sizes.choices
+
+
 def test_says_which_sizes_there_are() -> None:
     inputs = model(**RATIOS, megapixels=choice("1", "0.25"))
 

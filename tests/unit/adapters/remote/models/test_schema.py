@@ -51,6 +51,25 @@ def test_finds_choices_wherever_they_are_listed(said: dict[str, object]) -> None
     assert field.kind == "text"
 
 
+SIDES = {"width": {"type": "integer", "maximum": 2048}, "height": {"type": "integer"}}
+SIZE = {"$ref": "#/components/schemas/Size"}
+NAMES = {"type": "string", "enum": ["square", "wide"]}
+
+
+@pytest.mark.parametrize("said", [[SIZE, NAMES], [NAMES, SIZE]], ids=str)
+def test_combines_an_object_with_names_for_it(said: list[object]) -> None:
+    (field,) = read_fields(
+        described(
+            {"size": {"anyOf": said}}, Size={"type": "object", "properties": SIDES}
+        )
+    )
+
+    assert field.text_choices == ("square", "wide")
+    assert field.fields["width"].highest == 2048
+    assert field.convert({"width": 512}) == {"width": 512}
+    assert field.convert("wide") == "wide"
+
+
 @pytest.mark.parametrize(
     "schema",
     [
