@@ -29,7 +29,7 @@ SILENCE = 60.0
 
 ALWAYS = 10**9
 _SUCCESS = range(200, 300)
-_REFUSALS = frozenset(range(400, 500)) - {408, 425}
+_REFUSALS = frozenset(range(400, 500)) - {408, 425, 499}
 """The statuses with which every vendor says that it has not accepted a job."""
 
 

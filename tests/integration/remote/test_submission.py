@@ -61,7 +61,7 @@ def test_a_refused_job_cost_nothing(
 @pytest.mark.parametrize(
     "reply",
     [
-        *(Reply(status=status) for status in (408, 425, 500, 502, 504, 520)),
+        *(Reply(status=status) for status in (408, 425, 499, 500, 502, 504, 520)),
         *(Reply(status=s, headers={"Location": "/x"}) for s in (301, 302, 307, 308)),
         PAGE,
         Reply(content=b'{"id": "job-'),

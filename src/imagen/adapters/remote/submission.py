@@ -1,9 +1,9 @@
 """The submit request, and the rule of money.
 
-Not connected, a 4xx status except 408 and 425, or one of the vendor's `refuses_with`:
-the job does not exist and cost nothing. One of `fails_with`: it has ended. Any other
-response that is not a readable success leaves the job in an unknown state. Nothing that
-the vendor file returns or raises changes that.
+Not connected, a 4xx status except 408, 425 and 499, or one of the vendor's
+`refuses_with`: the job does not exist and cost nothing. One of `fails_with`: it has
+ended. Any other response that is not a readable success leaves the job in an unknown
+state. Nothing that the vendor file returns or raises changes that.
 """
 
 from collections.abc import Generator
@@ -24,8 +24,9 @@ from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import BackendError, ImagenError, Unavailable, Unfinished
 from imagen.domain.job import ImageJob
 
-_REQUEST_TIMEOUT, _TOO_EARLY = 408, 425
-_CLIENT_ERRORS = range(400, 500)
+# 408 and 425 are about the request; with 499 Google and nginx report that a request was
+# cancelled which may have begun.
+_REFUSALS = frozenset(range(400, 500)) - {408, 425, 499}
 
 Answer: TypeAlias = JobAccepted | JobSucceeded | JobFailed
 """The meaning of a successful response to a submit request."""
@@ -80,9 +81,7 @@ class Submission:
         """Raise the error for a response without success."""
         name, status = self._client.name, response.status
         error = self._client.to_error(response, self._vendor)
-        refused = status in self._vendor.refuses_with or (
-            status in _CLIENT_ERRORS and status not in {_REQUEST_TIMEOUT, _TOO_EARLY}
-        )
+        refused = status in _REFUSALS | self._vendor.refuses_with
         # A refusal of a repeated request says nothing about the first one.
         if refused and not repeated:
             error.used = UNTOUCHED
