@@ -89,11 +89,10 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         """The price for display: `$0.015 a call + $0.015 a megapixel`."""
-        words = " + ".join(rate.words for rate in self.rates)
         expected = estimate_cost(self, images=1, megapixels=1).micros
-        if not self.expected_tokens or expected is None:
-            return words
-        return f"about {format_micros(expected)} an image: {words}"
+        if self.expected_tokens and expected is not None:
+            return f"about {format_micros(expected)} an image, by tokens"
+        return " + ".join(rate.words for rate in self.rates)
 
 
 class ListedPrice(msgspec.Struct, frozen=True, kw_only=True):

@@ -167,9 +167,7 @@ def test_a_price_per_token_is_an_estimate_by_the_tokens_of_an_image() -> None:
     cost = estimate_cost(BY_TOKEN, images=2, megapixels=2)
 
     assert (cost.micros, cost.source) == (67_200, "metered")
-    assert BY_TOKEN.words == (
-        "about $0.0336 an image: $30.00 a million output_image tokens"
-    )
+    assert BY_TOKEN.words == "about $0.0336 an image, by tokens"
 
 
 def test_a_price_per_token_is_unknown_before_the_call_without_expected_tokens() -> None:
