@@ -23,6 +23,7 @@ GROUP = "imagen.backends"
 # installed package. A test compares it with the entry points of the wheel.
 BUILT_IN = {
     "comfyui": "imagen.adapters.backends.comfyui.adapter:adapter",
+    "gemini": "imagen.adapters.backends.gemini.adapter:adapter",
     "mock": "imagen.adapters.backends.mock.adapter:adapter",
     "replicate": "imagen.adapters.backends.replicate.adapter:adapter",
 }

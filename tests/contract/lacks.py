@@ -64,6 +64,14 @@ NO_IDS: Lacks = {
         "test_stops_at_every_stage[resume]"
     },
 }
+NO_CANCEL: Lacks = {
+    "the vendor cannot cancel": {
+        "test_cancels_a_job_whose_response_is_late",
+        "test_cancels_its_own_job",
+        "test_cancels_the_remote_job",
+        "test_is_settled_only_if_the_job_has_ended",
+    }
+}
 NO_DOWNLOADS: Lacks = {
     "the images are in the response itself": {
         "test_leaves_a_job_open_without_its_image",

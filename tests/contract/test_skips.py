@@ -7,7 +7,11 @@ from types import SimpleNamespace
 import pytest
 from tests.contract import lacks, test_backends
 from tests.contract.broken import promises as list_tests
-from tests.integration import test_comfyui_contract, test_replicate_contract
+from tests.integration import (
+    test_comfyui_contract,
+    test_gemini_contract,
+    test_replicate_contract,
+)
 
 from imagen.testing import HttpBackendContract
 
@@ -30,6 +34,10 @@ BACKENDS = {
         test_replicate_contract.TestKnownModel,
         test_replicate_contract.TestCommunityModel,
         test_replicate_contract.TestModelThatWasLookedUpBefore,
+    ],
+    "`gemini`": [
+        test_gemini_contract.TestInteractions,
+        test_gemini_contract.TestGenerateContent,
     ],
     "`imagen-chalk`": [CHALK],
     "`imagen-easel`": [EASEL],

@@ -137,6 +137,7 @@ def test_the_commands_of_the_readme_are_those_there_are() -> None:
         "docs/adapters.md",
         "docs/comfyui.md",
         "docs/python.md",
+        "docs/gemini.md",
         "docs/replicate.md",
         "docs/rerun-and-sweep.md",
         "docs/supabase.md",
@@ -174,7 +175,9 @@ def source_texts(package: str) -> list[str]:
     return texts
 
 
-@pytest.mark.parametrize("page", ["docs/comfyui.md", "docs/replicate.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/comfyui.md", "docs/gemini.md", "docs/replicate.md"]
+)
 def test_the_quoted_error_messages_exist(page: str) -> None:
     table = (ROOT / page).read_text("utf-8").partition("## Error messages")[2]
     quoted = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)

@@ -1,0 +1,1 @@
+"""The Gemini backend: Google's image models, through the Gemini API."""
