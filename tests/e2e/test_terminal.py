@@ -257,3 +257,18 @@ def test_a_tmux_pane_shows_the_bar_and_then_only_the_paths(tmux: Tmux) -> None:
     pane = tmux.shows(r"^exit 0$")
     assert pane.split() == ["x-1.png", "x-2.png", "exit", "0"]
     assert tmux("display-message", "-p", "#{cursor_flag}").strip() == "1"
+
+
+def test_a_finished_image_is_drawn_below_its_path(screen: Screen, here: Path) -> None:
+    words = ["generate", "a cat", *SMALL, "--count", "2", "-o", "x.png", "--show"]
+    # This terminal is not queried for its graphics, which would take a second.
+    code, seen = screen.run(IMAGEN, *words, TERM="linux")
+    redirected, drawn = screen.run(
+        "/bin/sh", "-c", f"{shlex.join([IMAGEN, *words])} > out", TERM="linux"
+    )
+
+    first, second = seen.index("x-1.png"), seen.index("x-2.png")
+    assert (code, redirected) == (0, 0)
+    assert first < seen.index("▀") < second < seen.rindex("▀")
+    assert "▀" in drawn
+    assert (here / "out").read_text() == "x-1.png\nx-2.png\n"

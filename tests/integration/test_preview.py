@@ -226,9 +226,9 @@ def generate(
 
     def run(*words: str, **env: str) -> Run:
         with monkeypatch.context() as patch:
-            for name, value in {**server.inside, **env}.items():
-                if name != "PATH":
-                    patch.setenv(name, value)
+            inside = {k: v for k, v in server.inside.items() if k != "PATH"}
+            for name, value in {**inside, **env}.items():
+                patch.setenv(name, value)
             code = main(["generate", "a fox", *SMALL, *words])
         out, err = capfdbinary.readouterr()
         return Run(code, out, err.decode())
@@ -395,3 +395,43 @@ def test_where_nobody_looks_on_it_is_half_blocks(
 
     client.expect_exact("▀▀▀".encode())
     client.close(force=True)
+
+
+def test_the_desktop_opens_the_image_and_is_not_waited_for(
+    tmp_path: Path, generate: Generate
+) -> None:
+    opened = tmp_path / "opened"
+    os.mkfifo(opened)
+    program = tmp_path / "bin" / "xdg-open"
+    program.parent.mkdir(exist_ok=True)
+    # It stays until the test reads.
+    program.write_text(f'#!/bin/sh\nprintf %s "$1" > "{opened}"\n')
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+
+    done = generate("--open", "-o", "it's $(a) fox.png", PATH=path, DISPLAY=":9")
+
+    assert (done.code, done.err) == (0, "")
+    assert opened.read_text() == str(Path("it's $(a) fox.png").absolute())
+
+
+def test_without_a_desktop_a_sentence_says_what_is_missing(
+    tmp_path: Path, generate: Generate
+) -> None:
+    nowhere = generate("--open", DISPLAY="", WAYLAND_DISPLAY="")
+    without = generate("--open", DISPLAY=":9", PATH=str(tmp_path))
+
+    assert (nowhere.code, without.code) == (0, 0)
+    assert "--open needs a desktop, and neither $DISPLAY nor" in nowhere.err
+    assert without.err == (
+        "imagen: preview: --open needs xdg-open, which is not installed\n"
+    )
+
+
+def test_a_picture_that_cannot_be_shown_is_a_warning(generate: Generate) -> None:
+    done = generate("--show")
+
+    assert (done.code, len(done.out.splitlines())) == (0, 1)
+    assert done.err == (
+        "imagen: warning: --show shows no picture without a terminal on stderr.\n"
+    )

@@ -18,7 +18,11 @@ from imagen.cli.app import build_app
 from imagen.domain.request import GenerationRequest
 
 ONLY_IN_PYTHON = {"listen", "progress"}
-ONLY_IN_THE_SHELL = {"json", "quiet", "verbose", "estimate", "verify"}
+# A notebook shows images by itself, and `image.pil().show()` opens a viewer.
+SHOWN_IN_THE_SHELL = {"show", "open"}
+ONLY_IN_THE_SHELL = {"json", "quiet", "verbose", "estimate", "verify"} | (
+    SHOWN_IN_THE_SHELL
+)
 POSITIONAL = {"prompt"}
 NEGATED = {
     "no_sidecar": "sidecar",

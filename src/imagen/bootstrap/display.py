@@ -48,6 +48,19 @@ def build_preview(
     )
 
 
+def build_desktop_preview(runtime: Runtime, *, listen: Listener) -> "PreviewImages":
+    """Build the use case that opens each image with the viewer of the desktop."""
+    from imagen.adapters.display.desktop_preview import DesktopPreview  # noqa: PLC0415 - rare
+    from imagen.bootstrap.output import make_absolute  # noqa: PLC0415
+    from imagen.usecases.preview import PreviewImages  # noqa: PLC0415
+
+    return PreviewImages(
+        preview=DesktopPreview(desktop=runtime.environment.desktop),
+        locate=make_absolute,
+        listen=isolate_listener(listen),
+    )
+
+
 def build_viewer(
     runtime: Runtime, stream: TextIO, *, method: "Method | None" = None
 ) -> "TerminalViewer":

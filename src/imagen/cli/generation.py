@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 from imagen.bootstrap.cloud import deliver_briefly
-from imagen.bootstrap.display import build_preview
+from imagen.bootstrap.display import build_desktop_preview, build_preview
 from imagen.bootstrap.generation import build_generate
 from imagen.bootstrap.once import Repetition, plan_generation
 from imagen.bootstrap.output import STDOUT, OutputOptions
@@ -73,15 +73,25 @@ def generate_images(
         listen=listen,
     )
 
+    previews = [preview.run] if preview is not None else []
+    if flags.open:
+        previews.append(build_desktop_preview(runtime, listen=listen).run)
+    viewer = None
+    if flags.show and not flags.estimate:
+        from imagen.cli.pictures import create_viewer, draw_image  # noqa: PLC0415 - rare
+
+        if viewer := create_viewer(runtime, out, flag="--show", logs=False):
+            previews.append(lambda image: draw_image(viewer, image.content))
+
     def print_and_preview(image: StoredImage) -> None:
         (print_image or out.print_image)(image)
-        if preview is not None:
-            preview.run(image)
+        for show in previews:
+            show(image)
 
     deliver = partial(
         deliver_briefly, runtime, images=output.cloud, listen=listen, notify=out.notify
     )
-    with runtime:
+    with runtime, closing(viewer) if viewer else nullcontext():
         planned = plan_generation(
             runtime,
             use_case,

@@ -122,6 +122,8 @@ class RunFlags:
         estimate: Print the request and its cost, and send nothing.
         preview: Show each image in a tmux window in the background. [default: the
             config's or $IMAGEN_PREVIEW; else in tmux, if stdout is a terminal]
+        show: Draw each image in this terminal.
+        open: Open each image with the image viewer of the desktop.
     """
 
     count: Annotated[
@@ -135,6 +137,8 @@ class RunFlags:
     preview: Annotated[
         bool | None, Parameter(group=OUTPUT_GROUP, negative="--no-preview")
     ] = None
+    show: OutputSwitch = False
+    open: OutputSwitch = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """The live picture on the terminal: redrawn in place, above the progress bar."""
 
-import sys
 from collections.abc import Generator
 from contextlib import (
     AbstractContextManager,
@@ -11,9 +10,9 @@ from contextlib import (
 from threading import RLock
 from typing import TYPE_CHECKING, Self
 
-from imagen.bootstrap.display import build_viewer
 from imagen.bootstrap.runtime import Runtime
-from imagen.cli.output import Output, print_message
+from imagen.cli.output import Output
+from imagen.cli.pictures import create_viewer
 from imagen.domain import events
 from imagen.domain.events import Event
 from imagen.ports.clock import Clock
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from imagen.adapters.display.terminal.viewer import TerminalViewer
     from imagen.cli.progress import ProgressBar
 
-_NO_TERMINAL = {"", "dumb"}
-
 # Seconds between two drawings. A backend may send a preview for every step.
 MIN_INTERVAL = 0.15
 
@@ -33,16 +30,9 @@ def create_live_picture(
     runtime: Runtime, bar: "ProgressBar | None", out: Output
 ) -> "LivePicture | None":
     """Return a live picture on stderr; if none can be drawn, warn and return None."""
-    terminal = runtime.environment.terminal["TERM"]
     logs = out.verbose or bool(runtime.environment.log)
-    if logs or not sys.stderr.isatty() or terminal in _NO_TERMINAL:
-        why = (
-            "because log lines are printed" if logs else "without a terminal on stderr"
-        )
-        print_message(f"warning: --live shows no picture {why}.")
-        return None
-    viewer = build_viewer(runtime, sys.stderr)
-    return LivePicture(viewer, bar, clock=runtime.clock)
+    viewer = create_viewer(runtime, out, flag="--live", logs=logs)
+    return None if viewer is None else LivePicture(viewer, bar, clock=runtime.clock)
 
 
 class LivePicture:

@@ -36,6 +36,7 @@ class Environment:
         allow_unrecorded: Whether calls that may cost money are sent without a record,
             `$IMAGEN_ALLOW_UNRECORDED`.
         log: The log format of `$IMAGEN_LOG`.
+        desktop: Whether programs can open windows, `$DISPLAY` or `$WAYLAND_DISPLAY`.
         no_color: Whether `$NO_COLOR` is set and not empty.
     """
 
@@ -52,6 +53,7 @@ class Environment:
         names = ("TERM", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL")
         self.terminal: Mapping[str, str] = {name: self._get(name) for name in names}
         self.allow_unrecorded = self._get("IMAGEN_ALLOW_UNRECORDED") not in {"", "0"}
+        self.desktop = bool(self._get("DISPLAY") or self._get("WAYLAND_DISPLAY"))
         self.log = self._get("IMAGEN_LOG")
         self.no_color = bool(self._get("NO_COLOR"))
 
