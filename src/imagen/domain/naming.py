@@ -20,6 +20,8 @@ LONGEST_SLUG = 40
 LONGEST_NAME = 255
 
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_SYLLABLE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NOT_PLAIN = re.compile(r"[^a-z0-9]+")
 _ROOM_TO_NUMBER = len("-99999")
 
@@ -156,12 +158,24 @@ def add_number(name: str, number: int) -> str:
 def slugify(prompt: str) -> str:
     """Return lower-case ASCII words joined by hyphens, at most 40 characters.
 
-    Accents are removed (`café` becomes `cafe`). If nothing is left, return `image`.
+    Other scripts are transliterated: `café` becomes `cafe`, `Кот` becomes `kot`. If
+    nothing is left, return `image`.
     """
-    # NFKD can grow a character to 18, and a slug needs only the first few words.
-    plain = unicodedata.normalize("NFKD", prompt[:4000]).encode("ascii", "ignore")
-    words = _NOT_PLAIN.sub("-", plain.decode().lower()).strip("-")
+    # A character can become 18 others, and a slug needs only the first few words.
+    plain = prompt[:4000]
+    if not plain.isascii():
+        composed = unicodedata.normalize("NFC", plain)
+        plain = _NOT_ASCII.sub(_transliterate, composed)
+    words = _NOT_PLAIN.sub("-", plain.lower()).strip("-")
     return words[:LONGEST_SLUG].strip("-") or "image"
+
+
+def _transliterate(found: re.Match[str]) -> str:
+    from anyascii import anyascii
+
+    # Signs for sounds that ASCII does not have are no breaks between words. Each
+    # Chinese character becomes a syllable that begins with a capital: `HuLi`.
+    return _SYLLABLE.sub("-", re.sub("['`]", "", anyascii(found[0])))
 
 
 def _shorten(name: str) -> str:

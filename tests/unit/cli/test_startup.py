@@ -18,6 +18,7 @@ from imagen.cli.app import COMMANDS
 HEAVY = {
     "IPython",
     "PIL",
+    "anyascii",
     "asyncio",
     "cyclopts",
     "difflib",
