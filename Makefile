@@ -1,5 +1,4 @@
-# `make demo` and `make test` are the two commands of the README; the others are for
-# development. Everything is installed into .venv, except Debian packages, which `make test`
+# `make demo` is the command of the README; the others are for development. Everything is installed into .venv, except Debian packages, which `make test`
 # lists before it installs them (never with sudo; IMAGEN_NO_APT=1 skips them).
 
 PYTHON ?= python3
@@ -10,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly check format bench lock clean
+.PHONY: help demo test nightly check format bench release lock clean
 
 help:
 	@echo "make demo    install into .venv, generate an image, print its path"
@@ -19,6 +18,7 @@ help:
 	@echo "make check   check format, lint, types, layers and start-up"
 	@echo "make format  format the code and fix lint errors"
 	@echo "make bench   measure against peers and limits; MODE=--smoke takes a minute"
+	@echo "make release build a wheel and a source distribution in dist/"
 	@echo "make lock    pin the newest versions in constraints.txt"
 
 .venv/bin/python:
@@ -44,6 +44,12 @@ demo: .venv/installed
 	@$(BIN)/imagen generate "a wide editorial header about RAG systems" \
 		--style blog-header --size 1536x768 --backend mock --output demo/ \
 		--config /dev/null --no-cloud
+	@echo
+	@echo "imagen is installed as $(BIN)/imagen. Next:"
+	@echo
+	@echo "    . $(BIN)/activate"
+	@echo '    imagen generate "a cat in a fishbowl" --show'
+	@echo "    imagen --help"
 
 test: .venv/tested
 	@sh tools/test-packages.sh
@@ -63,6 +69,12 @@ format: .venv/tested
 
 bench: .venv/tested
 	@$(BIN)/python -m benchmarks $(MODE)
+
+release: .venv/installed
+	@$(PIP) install --constraint constraints.txt build hatchling
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@ls dist/*
 
 lock:
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -118,14 +118,15 @@ def _report_local_usage(
         return
     if environment.supabase_url or environment.supabase_key:
         missing = join_missing(environment.missing_for_supabase)
-        listen(Undelivered(channel="usage", message=f"{missing}; docs/supabase.md."))
+        page = _find_page()
+        listen(Undelivered(channel="usage", message=f"{missing}; see {page}."))
         return
     from imagen.adapters.system.daily_notice import claim_day  # noqa: PLC0415 - rare
 
     if claim_day(environment.data_dir, "usage-notice", runtime.clock.now().date()):
         notify(
             "Usage is recorded on this machine only, because Supabase is not set up "
-            "(docs/supabase.md). `usage: {remote: off}` in the config hides this line."
+            f"({_find_page()}). `usage: {{remote: off}}` in the config hides this line."
         )
 
 
@@ -153,7 +154,7 @@ def open_cloud(runtime: Runtime) -> "tuple[str, Cloud]":
     if not settings.owner_user_id:
         raise Misconfigured(
             "The config has no owner_user_id, the owner of the images in the cloud.",
-            hint="docs/supabase.md says where to find it.",
+            hint=f"{_find_page()} says where to find it.",
         )
     return settings.owner_user_id, _build_cloud(environment)
 
@@ -175,7 +176,7 @@ def check_supabase(runtime: Runtime) -> "Iterator[Readiness]":
         get_cloud_mode(settings, environment) == "on"
     )
     if missing:
-        note = f"{join_missing(missing)}; docs/supabase.md has every step."
+        note = f"{join_missing(missing)}; {_find_page()} has every step."
         used = wanted or bool(environment.supabase_url or environment.supabase_key)
         yield Readiness(name="used" if used else "not used", ready=not used, note=note)
         return
@@ -217,9 +218,16 @@ def _build_access(environment: Environment) -> "SupabaseAccess":
     return SupabaseAccess(environment.supabase_url, environment.supabase_key)
 
 
+def _find_page() -> str:
+    """Return the path of the page about Supabase."""
+    from imagen.adapters.system.pages import find_page  # noqa: PLC0415 - rare
+
+    return find_page("supabase.md")
+
+
 def _not_configured(environment: Environment) -> Misconfigured:
     missing = join_missing(environment.missing_for_supabase)
     return Misconfigured(
         f"Supabase is not set up: {missing}.",
-        hint="docs/supabase.md has every step.",
+        hint=f"{_find_page()} has every step.",
     )

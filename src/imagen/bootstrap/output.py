@@ -187,11 +187,13 @@ def find_cloud_owner(runtime: Runtime) -> str:
     if not settings.owner_user_id:
         missing = (*missing, "owner_user_id in the config")
     if missing and mode == "on":
+        from imagen.adapters.system.pages import find_page  # noqa: PLC0415 - rare
         from imagen.domain.suggestion import join_missing  # noqa: PLC0415 - rare
 
+        page = find_page("supabase.md")
         raise Misconfigured(
             f"Cloud copies are on, and {join_missing(missing)}.",
-            hint="Set it, or use --no-cloud; docs/supabase.md has every step.",
+            hint=f"Set it, or use --no-cloud; {page} has every step.",
         )
     return "" if missing else settings.owner_user_id
 

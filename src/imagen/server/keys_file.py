@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from imagen.adapters.system.pages import find_page
 from imagen.domain.errors import Misconfigured
 from imagen.domain.money.budget import Budget
 from imagen.server.keys import ApiKeys, Caller, Role
@@ -48,7 +49,7 @@ def read_keys(path: Path) -> LoadedKeys:
         reason = getattr(error, "strerror", None) or "not a valid path"
         raise Misconfigured(
             f"The file of `serve.keys_file` {path} cannot be read: {reason}.",
-            hint="docs/serve.md shows its form.",
+            hint=f"{find_page('serve.md')} shows its form.",
         ) from error
     reader = Reader(document := parse(content, source=str(path)), expand=Path)
     callers: dict[bytes, Caller] = {}
@@ -71,6 +72,6 @@ def read_keys(path: Path) -> LoadedKeys:
         # Without keys the server would accept every request.
         raise Misconfigured(
             f"The file of `serve.keys_file` {path} has no key.",
-            hint="docs/serve.md shows its form.",
+            hint=f"{find_page('serve.md')} shows its form.",
         )
     return LoadedKeys(keys=ApiKeys(callers), budgets=tuple(budgets))

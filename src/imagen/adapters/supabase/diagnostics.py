@@ -14,6 +14,7 @@ from imagen.adapters.supabase.client import (
     TimedRow,
     migration_hint,
 )
+from imagen.adapters.system.pages import find_page
 from imagen.domain.errors import (
     ImagenError,
     Misconfigured,
@@ -33,7 +34,7 @@ CHECK_TIMEOUT = 5.0
 
 _POLICY_HINT = (
     "Run 0004_imagen_bucket_policies.sql of `imagen config migrations` in the project's"
-    " SQL editor, or see 'A policy by hand' in docs/supabase.md."
+    f" SQL editor, or see 'A policy by hand' in {find_page('supabase.md')}."
 )
 
 
