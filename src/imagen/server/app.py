@@ -86,7 +86,7 @@ def build_app(
             "library": Provide(lambda: library, sync_to_thread=False),
             "keys": Provide(lambda: keys, sync_to_thread=False),
         },
-        guards=[check_role],
+        before_request=check_role,
         exception_handlers={Exception: partial(_handle_exception, context)},
         openapi_config=OpenAPIConfig(
             title="imagen",

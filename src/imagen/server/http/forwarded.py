@@ -58,6 +58,8 @@ class TrustedProxies:
     def _trusts(self, address: str) -> bool:
         if not address:
             return self._unix
+        if not self._networks:
+            return False
         try:
             parsed = ip_address(address)
         except ValueError:

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from litestar.connection import ASGIConnection
-from litestar.handlers.base import BaseRouteHandler
+from litestar import Request
 
 from imagen.server.errors import ErrorResponse
 from imagen.server.http.origins import SAFE_METHODS
@@ -16,19 +15,17 @@ A route that changes nothing needs `read`, every other one `make`.
 """
 
 
-# Asynchronous, as Litestar calls another function in a thread, for each request.
-async def check_role(
-    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
-) -> None:
+# Asynchronous, as Litestar calls another function in a thread, for each request. Not a
+# guard, for which Litestar copies the route handler each time.
+async def check_role(request: Request[Any, Any, Any]) -> None:
     """Raise an ErrorResponse (403) unless the caller has the role of the route."""
-    is_safe = connection.scope.get("method") in SAFE_METHODS
-    usual: Role = "read" if is_safe else "make"
-    needed: Role = handler.opt.get(ROLE, usual)
-    role: Role = connection.auth
+    usual: Role = "read" if request.method in SAFE_METHODS else "make"
+    needed: Role = request.route_handler.opt.get(ROLE, usual)
+    role: Role = request.auth
     if not includes(role, needed):
         raise ErrorResponse(
             403,
-            f"The API key of {connection.user!r} has the role {role}; this request "
+            f"The API key of {request.user!r} has the role {role}; this request "
             f"needs {needed}.",
             code="insufficient_role",
         )

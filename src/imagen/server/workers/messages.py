@@ -84,10 +84,16 @@ class LearnedCapabilities(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """An item is finished; with an error, nothing was sent to the backend."""
+    """An item is finished; with an error, nothing was sent to the backend.
+
+    Attributes:
+        last: The outcome of the last image. In a message of its own it would wake the
+            server once more for each request.
+    """
 
     number: int
     error: BaseException | None = None
+    last: StoredImage | FailedImage | None = None
 
 
 Message: TypeAlias = (

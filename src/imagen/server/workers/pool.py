@@ -358,6 +358,8 @@ class _WorkerProcess:
             case UpdateMessage(number=number, update=update) if number in self._tasks:
                 self._tasks[number].on_update(update)
             case Done(number=number, error=error) if number in self._tasks:
+                if message.last is not None:
+                    self._tasks[number].on_update(message.last)
                 self._tasks[number].finish(error)
             case _:
                 pass

@@ -7,7 +7,7 @@ file descriptor of the socket to the server.
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -22,7 +22,7 @@ from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import JournalError
 from imagen.domain.events import Event, Planned, Previewed, Progressed, Warned
 from imagen.domain.idempotency import UNKEYED_REQUESTS
-from imagen.domain.result import FailedImage
+from imagen.domain.result import FailedImage, StoredImage
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.store import Numbering
 from imagen.server.process_limits import end_with_parent, set_process_limits
@@ -99,16 +99,22 @@ class Worker:
 
     def _run(self, number: int, item: WorkItem, cancellation: Cancellation) -> None:
         failure: BaseException | None = None
+        last: StoredImage | FailedImage | None = None
         try:
-            self._generate(number, item, cancellation)
+            for missing, outcome in self._generate(number, item, cancellation):
+                if missing:
+                    self._send(UpdateMessage(number, outcome))
+                else:
+                    last = outcome
         except BaseException as error:  # noqa: BLE001 - raised again in the server
             failure = to_picklable(error)
         self._running.pop(number, None)
-        self._send(Done(number, failure))
+        self._send(Done(number, failure, last))
 
     def _generate(
         self, number: int, item: WorkItem, cancellation: Cancellation
-    ) -> None:
+    ) -> Generator[tuple[int, StoredImage | FailedImage]]:
+        """Yield each outcome, with the number of those that are still missing."""
         runtime = self._runtime
         capabilities = runtime.get_backend(item.backend).capabilities()
         priced = runtime.find_backend(item.backend).instance.price is not None
@@ -155,12 +161,14 @@ class Worker:
         if item.check_only:
             use_case.check_budget(plan, use_case.build_calls(plan))
             return
+        missing = plan.count
         for outcome in use_case.outcomes(plan, cancellation):
             if isinstance(outcome, FailedImage):
                 outcome = msgspec.structs.replace(  # noqa: PLW2901 - the same outcome
                     outcome, error=to_picklable(outcome.error)
                 )
-            self._send(UpdateMessage(number, outcome))
+            missing -= 1
+            yield missing, outcome
 
     def _report(self, backend: str, model: str, capabilities: Capabilities) -> None:
         """Tell the server what a backend supports, if that is news."""
