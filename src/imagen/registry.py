@@ -25,6 +25,7 @@ BUILT_IN = {
     "comfyui": "imagen.adapters.backends.comfyui.adapter:adapter",
     "gemini": "imagen.adapters.backends.gemini.adapter:adapter",
     "mock": "imagen.adapters.backends.mock.adapter:adapter",
+    "openrouter": "imagen.adapters.backends.openrouter.adapter:adapter",
     "replicate": "imagen.adapters.backends.replicate.adapter:adapter",
 }
 

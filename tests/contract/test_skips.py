@@ -10,6 +10,7 @@ from tests.contract.broken import promises as list_tests
 from tests.integration import (
     test_comfyui_contract,
     test_gemini_contract,
+    test_openrouter_contract,
     test_replicate_contract,
 )
 
@@ -38,6 +39,10 @@ BACKENDS = {
     "`gemini`": [
         test_gemini_contract.TestInteractions,
         test_gemini_contract.TestGenerateContent,
+    ],
+    "`openrouter`": [
+        test_openrouter_contract.TestModelThatWasLookedUpBefore,
+        test_openrouter_contract.TestNewModel,
     ],
     "`imagen-chalk`": [CHALK],
     "`imagen-easel`": [EASEL],

@@ -170,6 +170,7 @@ def test_the_page_about_commands_has_all_of_them() -> None:
         "docs/config.md",
         "docs/python.md",
         "docs/gemini.md",
+        "docs/openrouter.md",
         "docs/replicate.md",
         "docs/rerun-and-sweep.md",
         "docs/supabase.md",
@@ -208,7 +209,8 @@ def source_texts(package: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "page", ["docs/comfyui.md", "docs/gemini.md", "docs/replicate.md"]
+    "page",
+    ["docs/comfyui.md", "docs/gemini.md", "docs/openrouter.md", "docs/replicate.md"],
 )
 def test_the_quoted_error_messages_exist(page: str) -> None:
     table = (ROOT / page).read_text("utf-8").partition("## Error messages")[2]
