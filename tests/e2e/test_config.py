@@ -49,6 +49,78 @@ def test_the_sample_is_printed_and_not_written(
     assert left_behind(here) + left_behind(home) == []
 
 
+def test_the_sample_is_written_where_the_config_is_looked_for(
+    ask: Ask, home: Path
+) -> None:
+    run = ask("config", "init", "--write")
+
+    assert (run.code, run.out) == (0, f"{home}/.config/imagen.yaml\n")
+    assert_one_sentence(run.err)
+    written = home / ".config" / "imagen.yaml"
+    assert written.read_bytes() == ask("config", "init").bytes
+    assert ask("config", "validate").out.startswith(f"{written}: valid")
+
+
+def test_the_sample_replaces_no_file(ask: Ask, here: Path, home: Path) -> None:
+    (here / "c.yaml").write_text("mine")
+    (here / "link.yaml").symlink_to("gone.yaml")
+
+    for name in ("c.yaml", "link.yaml"):
+        run = ask("config", "init", "--write", "--config", name)
+
+        assert (run.code, run.out) == (2, "")
+        assert_one_sentence(run.err, f"The config file {name} exists already")
+    assert (here / "c.yaml").read_text() == "mine"
+    assert left_behind(here) + left_behind(home) == ["c.yaml"]
+
+
+@pytest.mark.parametrize("name", ["/proc/imagen.yaml", "file/imagen.yaml", "a" * 300])
+def test_a_sample_that_cannot_be_written_is_one_sentence(
+    ask: Ask, here: Path, name: str
+) -> None:
+    (here / "file").touch()
+
+    run = ask("config", "init", "--write", "--config", name)
+
+    assert (run.code, run.out) == (2, "")
+    assert_one_sentence(run.err, "cannot be written: ", "--config PATH")
+
+
+def test_the_commands_about_the_config_answer_in_json(ask: Ask, home: Path) -> None:
+    sample = ask("config", "init")
+    path = f"{home}/.config/imagen.yaml"
+
+    assert ask("config", "init", "--json").objects == [{"config": sample.out}]
+    assert ask("config", "path", "--json").objects == [{"path": path}]
+    assert ask("config", "init", "--write", "--json").objects == [{"path": path}]
+    (found,) = ask("config", "validate", "--json").objects
+    assert (found["path"], found["exists"]) == (path, True)
+    assert found["backends"][:2] == ["mock", "flux-schnell-local"]
+    (sql,) = ask("config", "migrations", "--json").objects
+    assert "create table" in sql["sql"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("jobs",),
+        ("usage",),
+        ("history",),
+        ("trash", "list"),
+        ("show", "x"),
+        ("strip", "x"),
+        ("version",),
+    ],
+)
+def test_a_config_that_is_missing_is_an_error_of_any_command(
+    ask: Ask, words: tuple[str, ...]
+) -> None:
+    run = ask(*words, "--config", "no.yaml")
+
+    assert (run.code, run.out) == (2, "")
+    assert_one_sentence(run.err, "The config file no.yaml does not exist.")
+
+
 def test_the_path_is_the_flag_the_variable_or_the_usual_place(
     ask: Ask, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,9 +233,9 @@ def test_the_list_has_the_instances_and_the_adapters(ask: Ask, config: str) -> N
     instances, _, adapters = run.out.partition("adapters:\n")
     assert [line.split() for line in instances.splitlines()] == [
         ["configured", "backends:"],
-        ["good", "mock", "default"],
-        ["bad", "mock"],
-        ["mock", "mock"],
+        ["good", "mock", "mock", "default"],
+        ["bad", "mock", "mock"],
+        ["mock", "mock", "mock"],
     ]
     assert "mock" in [line.split()[0] for line in adapters.splitlines()]
 
@@ -173,11 +245,35 @@ def test_the_list_in_json_is_one_object(ask: Ask, config: str) -> None:
 
     (answer,) = run.objects
     assert answer["backends"] == [
-        {"name": "good", "adapter": "mock", "default": True},
-        {"name": "bad", "adapter": "mock", "default": False},
-        {"name": "mock", "adapter": "mock", "default": False},
+        {
+            "name": name,
+            "adapter": "mock",
+            "model": "mock",
+            "default": name == "good",
+            "problem": "",
+        }
+        for name in ("good", "bad", "mock")
     ]
     assert all(each["name"] and each["summary"] for each in answer["adapters"])
+
+
+def test_the_list_has_the_model_and_names_a_backend_that_cannot_be_used(
+    ask: Ask, here: Path
+) -> None:
+    (here / "c.yaml").write_text(
+        "backends:\n"
+        "  flux: {adapter: replicate, model: black-forest-labs/flux-dev}\n"
+        "  gone: {adapter: comfyui, workflow: gone.json}\n"
+    )
+
+    run = ask("backends", "list", "--config", "c.yaml")
+
+    assert run.code == 0
+    assert [line.split() for line in run.lines[1:3]] == [
+        ["flux", "replicate", "black-forest-labs/flux-dev"],
+        ["gone", "comfyui", "-", "cannot", "be", "used"],
+    ]
+    assert_one_sentence(run.err, "imagen: gone: Unknown workflow gone.json")
 
 
 def test_the_check_is_1_when_one_is_not_ready(ask: Ask, config: str) -> None:

@@ -8,7 +8,14 @@ import pytest
 from PIL import Image
 
 from imagen.domain.sidecar import Sidecar
-from tests.e2e.conftest import Ask, Imagen, Start, assert_one_sentence, left_behind
+from tests.e2e.conftest import (
+    Ask,
+    Imagen,
+    Shell,
+    Start,
+    assert_one_sentence,
+    left_behind,
+)
 
 SMALL = ("--size", "64x64")
 
@@ -131,6 +138,49 @@ def test_the_prompt_comes_in_on_standard_input(ask: Ask) -> None:
     run = ask("generate", "-", *SMALL, "--json", stdin="ein Bär\n".encode())
 
     assert run.objects[0]["prompt"] == "ein Bär"
+
+
+def test_a_prompt_that_is_piped_in_needs_no_argument(sh: Shell, here: Path) -> None:
+    piped = sh('echo "a red fox" | "$0" generate --size 32x32 -o x.png')
+    (here / "fox.txt").write_text("a red fox")
+    redirected = sh('"$0" generate --size 32x32 -o y.png < fox.txt')
+    nothing = sh('"$0" generate --size 32x32 < /dev/null')
+
+    assert (piped.code, piped.out, piped.err) == (0, "x.png\n", "")
+    assert (redirected.code, redirected.out) == (0, "y.png\n")
+    for name in ("x", "y"):
+        sidecar = json.loads((here / f"{name}.png.json").read_text("utf-8"))
+        assert sidecar["prompt"] == "a red fox"
+    assert (nothing.code, nothing.out) == (2, "")
+    assert_one_sentence(nothing.err, "PROMPT is missing.")
+
+
+def test_the_name_of_a_command_is_a_prompt_after_two_hyphens(ask: Ask) -> None:
+    run = ask("generate", *SMALL, "--json", "--", "help")
+
+    assert run.objects[0]["prompt"] == "help"
+
+
+def test_a_value_that_is_the_name_of_a_command_is_no_prompt(ask: Ask) -> None:
+    run = ask("generate", "--negative", "help", "a cat", *SMALL)
+
+    assert run.code == 0
+
+
+def test_show_and_strip_and_forget_answer_in_json(ask: Ask, here: Path) -> None:
+    made = ask("generate", "a cat", *SMALL, "--seed", "7", "-o", "x.png", "--json")
+
+    assert ask("show", "x.png", "--json").objects == [
+        {
+            "path": "x.png",
+            "prompt": "a cat",
+            "facts": "mock · seed 7 · 64x64 · $0.00",
+        }
+    ]
+    assert ask("strip", "x.png", "--json").objects == [{"path": "x-stripped.png"}]
+    assert ask("history", "forget", "last", "--json").objects == [
+        {"id": made.objects[0]["id"], "path": str(here / "x.png")}
+    ]
 
 
 def test_a_prompt_from_windows_loses_its_mark_and_carriage_returns(ask: Ask) -> None:

@@ -98,7 +98,7 @@ def test_the_flags_of_generate_are_grouped_and_explained(ask: Ask) -> None:
         ("generate", 'imagen generate "a cat in a fishbowl" --seed 42 -o cat.png'),
         ("backends list", "imagen backends list --json"),
         ("backends check", "imagen backends check mock"),
-        ("config init", "imagen config init > ~/.config/imagen.yaml"),
+        ("config init", "imagen config init --write"),
         ("config validate", "imagen config validate --config ./imagen.yaml"),
         ("jobs", "imagen jobs forget 01a2055c-f0e1"),
         ("jobs forget", "imagen jobs forget 01a2055c-f0e1"),
@@ -115,6 +115,31 @@ def test_the_help_of_a_command_has_an_example(
     ask: Ask, command: str, example: str
 ) -> None:
     assert example in ask(*command.split(), "--help").out
+
+
+@pytest.mark.parametrize("words", [(), ("generate",), ("config", "init"), ("config",)])
+def test_help_is_a_command_too(ask: Ask, words: tuple[str, ...]) -> None:
+    run = ask("help", *words)
+
+    assert (run.code, run.err) == (0, "")
+    assert run.out == ask(*words, "--help").out
+
+
+def test_help_has_at_most_a_hundred_columns(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    for words in (("--help",), ("generate", "-h"), ("config",), ("help", "sweep")):
+        assert max(map(len, ask(*words).lines)) == 100
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name[0] != "-"])
+def test_every_command_takes_a_config(command: str) -> None:
+    flags = flags_of(command)
+
+    assert "--config" in flags
+    assert "--json" in flags or command in {"serve", "help"}
 
 
 def test_help_wins_over_what_else_is_wrong(ask: Ask) -> None:

@@ -176,6 +176,22 @@ def test_a_terminal_shortens_the_prompt_and_a_pipe_does_not(
     assert piped.lines[0].endswith(prompt.strip())
 
 
+def test_a_narrow_terminal_has_two_lines_for_an_image(
+    screen: Screen, accounts: Accounts
+) -> None:
+    made = entry(1, prompt="a red fox " * 40, seed=7)
+    accounts.make(msgspec.structs.replace(made, location="/pictures" * 20 + "/1.png"))
+
+    code, seen = screen.run(IMAGEN, "history", **accounts.env, COLUMNS="80")
+
+    first, second = seen.splitlines()
+    assert code == 0
+    assert (len(first), len(second)) == (80, 80)
+    assert "a red fox" in first
+    assert second.split()[1] == "7"
+    assert second.endswith("/pictures/1.png")
+
+
 def test_columns_are_aligned_whatever_the_script(
     history: Ask, accounts: Accounts
 ) -> None:

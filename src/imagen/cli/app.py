@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from cyclopts import App
+    from rich.console import Console
 
 COMMANDS = {
     "generate": ("imagen.cli.generate:generate", "Generate images from a prompt."),
@@ -60,12 +61,15 @@ COMMANDS = {
     "usage": ("imagen.cli.usage:usage", "Print costs and usage."),
     "serve": ("imagen.cli.serve:serve", "Serve the OpenAI images API and a gallery."),
     "prices": ("imagen.cli.prices:prices", "Print the known prices."),
+    "help": ("imagen.cli.help:help_", "Print the help of a command."),
     "version": ("imagen.cli.version:version", "Print the version."),
     "--install-completion": (
         "imagen.cli.completion:install",
         "Install completion for your shell (bash, zsh or fish).",
     ),
 }
+PROMPTED = ("generate", "sweep")
+"""The commands whose argument is a prompt, which may be piped in."""
 GROUPS = {
     "backends": "Manage image backends.",
     "config": "Create, check and find the config file.",
@@ -73,6 +77,8 @@ GROUPS = {
     # Groups that are commands themselves keep the summary of the command.
     **{name: COMMANDS[name][1] for name in ("history", "jobs")},
 }
+HELP_WIDTH = 100
+"""Columns of the help, at most."""
 SUMMARY = "A prompt in, an image file out, through any backend."
 
 
@@ -90,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _replace_closed_streams()
     code = 0
     try:
-        code = _run(words)
+        code = run(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
         # Only while modules are imported: StopSignals handles it after that.
@@ -140,7 +146,8 @@ def _replace_closed_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - stays open
 
 
-def _run(words: list[str]) -> int:
+def run(words: list[str]) -> int:
+    """Run one command, print its error if it has one, and return its exit code."""
     if words in (["--version"], ["version"]):
         sys.stdout.write(f"{__version__}\n")
         return 0
@@ -153,7 +160,10 @@ def _run(words: list[str]) -> int:
         json=_has_flag(words, "--json"), verbose=_has_flag(words, "-v", "--verbose")
     )
     app = build_app(words)
+    if _prints_help(words):
+        app.console = _build_help_console()
     try:
+        _check_prompt(words, app)
         result = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         from imagen.cli.usage_errors import explain_usage_error  # noqa: PLC0415 - rare
@@ -173,6 +183,33 @@ def _run(words: list[str]) -> int:
         return exit_codes.exit_code_for(error)
     # A command that returns nothing can only succeed or raise an error.
     return result if isinstance(result, int) else exit_codes.DONE
+
+
+def _check_prompt(words: list[str], app: "App") -> None:
+    """Refuse a prompt that is the name of a command, which may be what was meant.
+
+    Raises:
+        UsageError: the prompt is `help` or a command, and no `--` is before it.
+    """
+    names = {name.partition(" ")[0] for name in COMMANDS}
+    if " ".join(words[:1]) in PROMPTED and not names.isdisjoint(words[1:]):
+        from imagen.cli.usage_errors import check_prompt_word  # noqa: PLC0415 - rare
+
+        check_prompt_word(words, app, names)
+
+
+def _prints_help(words: Sequence[str]) -> bool:
+    groups = GROUPS.keys() - COMMANDS.keys()
+    return _has_flag(words, "-h", "--help") or " ".join(words) in {"", *groups}
+
+
+def _build_help_console() -> "Console":
+    from rich.console import Console
+
+    console = Console()
+    # Longer lines are hard to read, however wide the terminal is.
+    console.width = min(console.width, HELP_WIDTH)
+    return console
 
 
 def _has_flag(words: Sequence[str], *flags: str) -> bool:
@@ -223,7 +260,9 @@ def build_app(words: Sequence[str] = ()) -> "App":
             continue
         parent, _, last = name.rpartition(" ")
         help_text = None if _is_command(words, name) else summary
-        parents[parent].command(target, name=last, help=help_text)
+        # cyclopts calls an argument that may be left out ARGS.
+        usage = f"Usage: imagen {name} [OPTIONS] [PROMPT]" if name in PROMPTED else None
+        parents[parent].command(target, name=last, help=help_text, usage=usage)
     return app
 
 

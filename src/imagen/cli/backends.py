@@ -7,15 +7,16 @@ import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen import registry
+from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
-from imagen.cli.output import Output
+from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import (
     ConfigFlag,
     JsonFlag,
     complete_backends,
     load_runtime,
 )
-from imagen.domain.errors import Misconfigured
+from imagen.domain.errors import ImagenError, Misconfigured
 from imagen.usecases.check import check_backend
 
 
@@ -26,31 +27,58 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> None:
     imagen backends list --json
     ```
     """
-    runtime = load_runtime(config)
-    settings = runtime.settings
     out = Output(json=json)
-    backends = [
-        (name, found.instance.adapter, name == settings.default_backend)
-        for name, found in settings.backends.items()
-    ]
+    with load_runtime(config) as runtime:
+        backends = [
+            _describe_backend(runtime, each) for each in runtime.settings.backends
+        ]
     adapters = [
         {"name": name, "summary": _describe_adapter(name)}
         for name in registry.adapter_names()
     ]
     if json:
-        columns = ("name", "adapter", "default")
-        instances = [dict(zip(columns, each, strict=True)) for each in backends]
+        instances = [msgspec.to_builtins(each) for each in backends]
         out.print_json({"backends": instances, "adapters": adapters})
         return
     out.print_text("configured backends:")
-    out.print_table(
-        [
-            (name, adapter, "default" if is_default else "")
-            for name, adapter, is_default in backends
-        ]
-    )
+    out.print_table([each.row for each in backends])
     out.print_text("adapters:")
     out.print_table([(each["name"], each["summary"]) for each in adapters])
+    for each in backends:
+        if each.problem:
+            print_message(each.problem)
+
+
+class _Backend(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend of the config: its model, and why it cannot be used, if so."""
+
+    name: str
+    adapter: str
+    model: str
+    default: bool
+    problem: str
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        notes = {"default": self.default, "cannot be used": self.problem}
+        note = ", ".join(words for words, applies in notes.items() if applies)
+        return (self.name, self.adapter, self.model or "-", note)
+
+
+def _describe_backend(runtime: Runtime, name: str) -> _Backend:
+    settings, model, problem = runtime.settings, "", ""
+    try:
+        model = runtime.get_backend(name).capabilities().model
+    except ImagenError as error:
+        # A backend that cannot be used must not hide the others.
+        problem = error.explanation
+    return _Backend(
+        name=name,
+        adapter=settings.backends[name].instance.adapter,
+        model=model,
+        default=name == settings.default_backend,
+        problem=problem,
+    )
 
 
 def check(

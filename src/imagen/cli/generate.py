@@ -23,7 +23,7 @@ from imagen.cli.parameters import (
 
 
 def generate(
-    prompt: PromptWord,
+    prompt: PromptWord = None,
     /,
     *,
     output: Annotated[OutputFlags, FLATTEN] = OutputFlags(),
@@ -38,11 +38,12 @@ def generate(
     ```
     imagen generate "a cat in a fishbowl" --seed 42 -o cat.png
     imagen generate "RAG systems" --style blog-header --size 1536x768
-    echo "a red fox" | imagen generate - --count 4 --json
+    echo "a red fox" | imagen generate --count 4 --json
     ```
 
     Args:
-        prompt: The description of the image; `-` reads it from standard input.
+        prompt: The description of the image; `-` reads it from standard input, and so
+            does a pipe without PROMPT.
         backend: The name of a backend in the config. [default: its default_backend]
     """
     out = general.out(hide_results=output.output == STDOUT)

@@ -8,7 +8,7 @@ from imagen.bootstrap.library import inspect_image
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output
-from imagen.cli.parameters import JsonFlag, PathWord
+from imagen.cli.parameters import ConfigFlag, JsonFlag, PathWord, check_config
 from imagen.cli.tables import join_lines, truncate
 from imagen.domain.content_credentials import ContentCredentials
 from imagen.domain.errors import ImagenError, UsageError
@@ -30,7 +30,9 @@ _SIDECAR_LABELS: Mapping[Agreement, str] = {
 _HISTORY_LABELS: Mapping[Agreement, str] = {**_SIDECAR_LABELS, "none": "no entry"}
 
 
-def inspect(*images: PathWord, json: JsonFlag = False) -> int:
+def inspect(
+    *images: PathWord, config: ConfigFlag = None, json: JsonFlag = False
+) -> int:
     """Print how IMAGES were made, from their metadata, sidecars and the history.
 
     Reads metadata of imagen, AUTOMATIC1111, Forge, SD.Next, stable-diffusion.cpp,
@@ -47,6 +49,7 @@ def inspect(*images: PathWord, json: JsonFlag = False) -> int:
     """
     if not images:
         raise UsageError("IMAGE is missing.", hint="`last` is the newest image.")
+    check_config(config)
     out = Output(json=json)
     failed: ImagenError | None = None
     with Runtime(process_environment()) as runtime:

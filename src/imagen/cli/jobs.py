@@ -9,7 +9,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
-from imagen.cli.parameters import IdWord, JsonFlag, open_account
+from imagen.cli.parameters import ConfigFlag, IdWord, JsonFlag, open_account
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.domain.call import OpenCall
 from imagen.domain.errors import UsageError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _INDENT = "    "
 
 
-def jobs(*, json: JsonFlag = False) -> None:
+def jobs(*, config: ConfigFlag = None, json: JsonFlag = False) -> None:
     """List unfinished jobs with their state and what they may cost.
 
     `imagen resume` finishes them; `imagen jobs forget` removes one. An interrupted
@@ -45,7 +45,7 @@ def jobs(*, json: JsonFlag = False) -> None:
     ```
     """
     out = Output(json=json)
-    with open_account() as runtime:
+    with open_account(config) as runtime:
         open_jobs = select_jobs(runtime.stores.journal)
         commands = _list_commands(runtime)
     if json:
@@ -70,6 +70,7 @@ def jobs(*, json: JsonFlag = False) -> None:
 def forget(
     *ids: IdWord,
     key: Annotated[str | None, Parameter(metavar="TEXT")] = None,
+    config: ConfigFlag = None,
     json: JsonFlag = False,
 ) -> int:
     """Forget unfinished jobs; the ledger records those that may be billed.
@@ -97,7 +98,7 @@ def forget(
         in_use = "not forgotten: another process is working on the job."
         print_message(f"{name}: {message if forgotten else in_use}")
 
-    with open_account() as runtime:
+    with open_account(config) as runtime:
         journal, keys = runtime.stores.journal, runtime.stores.keys
         names: list[str] = []
         for command in select_commands(keys, ids, key=key):

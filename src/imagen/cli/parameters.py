@@ -1,6 +1,8 @@
 """Flags shared by commands, and the parsing of their values."""
 
+import os
 import re
+import stat
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
@@ -78,18 +80,24 @@ def parse_date(_: object, tokens: "Sequence[Token]") -> date:
         raise ValueError(f"{text!r} is not a date such as 2026-05-01") from None
 
 
-def read_prompt(word: str, *, flag: str = "") -> str:
+def read_prompt(word: str | None, *, flag: str = "") -> str:
     """Return the prompt; read it from standard input if the argument is `-`.
 
     Args:
-        word: The argument, or the value of the flag.
+        word: The argument, or the value of the flag; None reads what is piped in.
         flag: The flag that has the prompt; "" if it is an argument.
 
     Raises:
         UsageError: the argument is a mistyped option, or standard input is not UTF-8
             or too long.
     """
-    if word != STDIN:
+    if word is None:
+        if not _has_piped_input():
+            raise UsageError(
+                "PROMPT is missing.",
+                hint='Put it in quotes: imagen generate "a red fox".',
+            )
+    elif word != STDIN:
         if word.startswith("-"):
             option = word.partition("=")[0]
             message = "The prompt begins with -, like an option."
@@ -120,6 +128,15 @@ def read_prompt(word: str, *, flag: str = "") -> str:
         return re.sub(r"\r+\n", "\n", text).removesuffix("\n")
     except UnicodeDecodeError as error:
         raise UsageError("The prompt on standard input is not UTF-8 text.") from error
+
+
+def _has_piped_input() -> bool:
+    """Return true if standard input is a pipe, a socket or a file, not /dev/null."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISREG(mode)
 
 
 def _is_wide(words: bytes) -> bool:
@@ -156,14 +173,25 @@ def load_runtime(config: PathWord | None) -> Runtime:
     return Runtime.load(keep_path(config), environment=process_environment())
 
 
-def open_account() -> Runtime:
-    """Return a runtime whose config is read when it is needed; report its records.
+def check_config(config: PathWord | None) -> None:
+    """Check a config that is named with --config, for a command that needs none.
 
-    For commands that show or change what imagen has recorded.
+    Raises:
+        Misconfigured: the config file is missing, or something in it is wrong.
     """
+    if config is not None:
+        load_runtime(config)
+
+
+def open_account(config: PathWord | None = None) -> Runtime:
+    """Return a runtime for what imagen has recorded; report if that is temporary.
+
+    The config is read when it is needed, and now if it is named with --config.
+    """
+    check_config(config)
     environment = process_environment()
     report_temporary(environment)
-    return Runtime(environment)
+    return Runtime(environment, config=keep_path(config))
 
 
 def report_temporary(environment: "Environment") -> None:
@@ -245,7 +273,7 @@ JsonFlag: TypeAlias = Annotated[
     bool, Parameter(group=GENERAL_GROUP, help="Print JSON.")
 ]
 IdWord: TypeAlias = Annotated[str, Parameter(metavar="ID")]
-PromptWord: TypeAlias = Annotated[str, Parameter(allow_leading_hyphen=True)]
+PromptWord: TypeAlias = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 QuietFlag: TypeAlias = Annotated[
     bool, Parameter(alias="-q", group=GENERAL_GROUP, help="Print errors only.")
 ]

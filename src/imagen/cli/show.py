@@ -11,8 +11,8 @@ from imagen.bootstrap.display import build_viewer
 from imagen.bootstrap.library import build_find
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
-from imagen.cli.output import Output
-from imagen.cli.parameters import PathWord
+from imagen.cli.output import Output, display_path
+from imagen.cli.parameters import ConfigFlag, JsonFlag, PathWord, check_config
 from imagen.cli.tables import join_lines, wrap
 from imagen.domain.errors import ImagenError, InvalidRequest, UsageError
 from imagen.domain.money.cost import format_cost
@@ -42,6 +42,10 @@ class _ImageView(msgspec.Struct, frozen=True, kw_only=True):
         below = [self.facts, self.path]
         return [*prompt, *(wrap(each, width, lines=1)[0] for each in below)]
 
+    def fields(self) -> dict[str, object]:
+        path = display_path(self.path)
+        return {"path": path, "prompt": self.prompt, "facts": self.facts}
+
     def text(self) -> list[str]:
         return [self.path, *filter(None, [self.prompt]), self.facts]
 
@@ -53,6 +57,8 @@ def show(
         Literal["kitty", "iterm2", "sixel", "blocks", "text"] | None,
         Parameter(name="--as"),
     ] = None,
+    config: ConfigFlag = None,
+    json: JsonFlag = False,
 ) -> int:
     """Show IMAGES in the terminal, each with a caption about how it was made.
 
@@ -73,7 +79,8 @@ def show(
     """
     if not images:
         raise UsageError("IMAGE is missing.", hint="`last` is the newest image.")
-    environment, out = process_environment(), Output()
+    check_config(config)
+    environment, out = process_environment(), Output(json=json)
     views: list[_ImageView] = []
     failed: ImagenError | None = None
     with Runtime(environment) as runtime:
@@ -87,6 +94,10 @@ def show(
                 continue
             views.append(_build_view(found, content))
     code = exit_codes.DONE if failed is None else exit_codes.exit_code_for(failed)
+    if json:
+        for view in views:
+            out.print_json(view.fields())
+        return code
     term = environment.terminal["TERM"]
     if as_ == "text" or not sys.stdout.isatty() or (not as_ and term in _NO_GRAPHICS):
         for number, view in enumerate(views):

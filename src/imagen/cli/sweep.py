@@ -43,7 +43,7 @@ from imagen.usecases.contact_sheet import ContactSheet
 
 
 def sweep(
-    prompt: PromptWord,
+    prompt: PromptWord = None,
     /,
     *,
     output: Annotated[SweepOutputFlags, FLATTEN] = SweepOutputFlags(),

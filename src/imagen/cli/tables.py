@@ -86,6 +86,16 @@ def truncate(text: str, width: int | None) -> str:
     return set_cell_size(text, room).rstrip() + _ELLIPSIS
 
 
+def truncate_start(text: str, width: int) -> str:
+    """Return the end of a text, in a width of cells; its beginning is left out."""
+    if cell_width(text) <= width:
+        return text
+    end = text
+    while end and cell_width(_ELLIPSIS + end) > width:
+        end = end[1:]
+    return _ELLIPSIS + end
+
+
 def wrap(text: str, width: int, *, lines: int) -> list[str]:
     """Return the text on at most `lines` lines; the last one is truncated."""
     found: list[str] = []

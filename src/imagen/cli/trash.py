@@ -8,13 +8,13 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.library import build_trash
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, display_path, print_message
-from imagen.cli.parameters import IdWord, JsonFlag, open_account
+from imagen.cli.parameters import ConfigFlag, IdWord, JsonFlag, open_account
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width
 from imagen.domain.errors import UsageError
 from imagen.domain.trash import TrashedFile
 
 
-def list_(*, json: JsonFlag = False) -> None:
+def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> None:
     """List the files in the trash, the oldest first.
 
     Files that `--output` replaced, and images that were deleted in the gallery, are
@@ -26,7 +26,7 @@ def list_(*, json: JsonFlag = False) -> None:
     ```
     """
     out = Output(json=json)
-    with open_account() as runtime:
+    with open_account(config) as runtime:
         files = build_trash(runtime).trash.list_files()
     if json:
         for file in files:
@@ -39,7 +39,7 @@ def list_(*, json: JsonFlag = False) -> None:
         print_message("The trash is empty.")
 
 
-def restore(*ids: IdWord, json: JsonFlag = False) -> None:
+def restore(*ids: IdWord, config: ConfigFlag = None, json: JsonFlag = False) -> None:
     """Move files from the trash back to where they were, and print their paths.
 
     An existing file is never replaced: move it away first.
@@ -54,7 +54,7 @@ def restore(*ids: IdWord, json: JsonFlag = False) -> None:
     if not ids:
         raise UsageError("ID is missing.", hint="`imagen trash list` lists the ids.")
     out = Output(json=json)
-    with open_account() as runtime:
+    with open_account(config) as runtime:
         trash = build_trash(runtime)
         for file in trash.select(ids):
             trash.undo(file.id)
@@ -65,7 +65,10 @@ def restore(*ids: IdWord, json: JsonFlag = False) -> None:
 
 
 def empty(
-    *, yes: Annotated[bool, Parameter(alias="-y")] = False, json: JsonFlag = False
+    *,
+    yes: Annotated[bool, Parameter(alias="-y")] = False,
+    config: ConfigFlag = None,
+    json: JsonFlag = False,
 ) -> int:
     """Delete all files in the trash for good.
 
@@ -77,7 +80,7 @@ def empty(
         yes: Do not ask.
     """
     out = Output(json=json)
-    with open_account() as runtime:
+    with open_account(config) as runtime:
         trash = build_trash(runtime).trash
         files = trash.list_files()
         count = "1 file" if len(files) == 1 else f"{len(files)} files"

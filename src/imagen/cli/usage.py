@@ -9,7 +9,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.library import open_usage
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli.output import Output, print_message
-from imagen.cli.parameters import JsonFlag, SinceFlag, open_account
+from imagen.cli.parameters import ConfigFlag, JsonFlag, SinceFlag, open_account
 from imagen.cli.tables import Columns, paginate, shorten_ids
 from imagen.domain.errors import UsageError
 from imagen.domain.money.cost import format_micros, micros_to_usd
@@ -36,10 +36,11 @@ def usage(
     since: SinceFlag = None,
     by: Annotated[str | None, Parameter(metavar="NAMES")] = None,
     raw: bool = False,
-    json: JsonFlag = False,
     csv: bool = False,
     plot: bool = False,
     local: bool = False,
+    config: ConfigFlag = None,
+    json: JsonFlag = False,
 ) -> None:
     """Print costs and usage; days and weeks are in UTC.
 
@@ -61,7 +62,7 @@ def usage(
     _reject_combination({"--raw": raw, "--by": by is not None})
     names = DIMENSIONS if by is None else _parse_dimensions(by)
     out = Output(json=json, csv=csv)
-    with open_account() as runtime:
+    with open_account(config) as runtime:
         shared = not local and not runtime.environment.missing_for_supabase
         reason = _upload_rows(runtime) if shared else ""
         with open_usage(runtime, local=local) as use_case:
