@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "generate": ("imagen.cli.generate:generate", "Generate images from a prompt."),
+    "setup": ("imagen.cli.setup:setup", "Find your backends and write the config."),
     "backends list": (
         "imagen.cli.backends:list_",
         "List the configured backends and the adapters.",

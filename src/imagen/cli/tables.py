@@ -132,6 +132,24 @@ def terminal_width() -> int | None:
     return get_terminal_size().columns
 
 
+def wrap_message(text: str, *, indent: str) -> str:
+    """Return a message in indented lines that fit the terminal on stderr."""
+    from shutil import get_terminal_size  # noqa: PLC0415 - rare
+    from textwrap import wrap  # noqa: PLC0415
+
+    columns = get_terminal_size().columns if sys.stderr.isatty() else sys.maxsize
+    width = max(_MIN_LAST_WIDTH + len(indent), columns - len("imagen: ") - 1)
+    lines = wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
+
+
 def shorten_ids(ids: Iterable[str]) -> dict[str, str]:
     """Return for each id its shortest unique prefix, of MIN_ID_LENGTH or more."""
     ordered = sorted(set(ids))

@@ -120,6 +120,10 @@ class Environment:
         """The mode of `$IMAGEN_PREVIEW`; None if it is not set."""
         return self._get_mode("IMAGEN_PREVIEW")
 
+    def has(self, name: str) -> bool:
+        """Return whether a variable is set and not empty."""
+        return bool(self._get(name))
+
     def secrets_for(self, options: msgspec.Struct) -> "Secrets":
         """Return the values of the variables that the `*_env` options name.
 

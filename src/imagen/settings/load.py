@@ -83,7 +83,7 @@ def _read_file(path: Path, *, named: bool) -> bytes | None:
             return None
         raise Misconfigured(
             f"The config file {path} does not exist.",
-            hint="`imagen config init` prints a sample to start from.",
+            hint="`imagen setup` writes one, `imagen config init` prints a sample.",
         ) from None
     except IsADirectoryError:
         raise Misconfigured(

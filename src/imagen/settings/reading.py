@@ -310,6 +310,11 @@ def describe_field(kind: object) -> tuple[str, object]:
     return description, example
 
 
+def list_examples(kind: object) -> list[object]:
+    """Return all examples of a field."""
+    return [each for meta in _find_metas(kind) for each in meta.examples or ()]
+
+
 def _find_short_form(struct: type[msgspec.Struct]) -> FieldInfo | None:
     """Return the field that a value without a key belongs to."""
     for field in msgspec.structs.fields(struct):

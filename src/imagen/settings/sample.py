@@ -35,7 +35,7 @@ _HEAD = """\
 """
 
 _DEFAULT = "flux-schnell-local"
-_BACKENDS: Mapping[str, Mapping[str, str]] = {
+_BACKENDS: Mapping[str, Mapping[str, object]] = {
     MOCK: {"adapter": MOCK},
     _DEFAULT: {
         "adapter": "comfyui",
@@ -51,10 +51,23 @@ _BACKENDS: Mapping[str, Mapping[str, str]] = {
 """The backends that the sample configures; blocks of other adapters are comments."""
 
 
-def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
-    """Return a config with every key, its description and its default."""
+def sample_config(
+    adapters: Mapping[str, Adapter[Any]],
+    *,
+    backends: Mapping[str, Mapping[str, object]] = _BACKENDS,
+    default: str = _DEFAULT,
+    folder: str = "",
+) -> str:
+    """Return a config with every key, its description and its default.
+
+    Args:
+        adapters: The installed adapters, by name.
+        backends: The keys of the backends that are configured, by the name of each.
+        default: The default backend.
+        folder: The folder for images; "" leaves it out.
+    """
     backends = {
-        name: keys for name, keys in _BACKENDS.items() if keys["adapter"] in adapters
+        name: keys for name, keys in backends.items() if keys["adapter"] in adapters
     }
     lines = [*_HEAD.splitlines(), ""]
     for field in msgspec.structs.fields(ConfigFile):
@@ -62,31 +75,32 @@ def sample_config(adapters: Mapping[str, Adapter[Any]]) -> str:
         if isinstance(field.default, msgspec.Struct):
             keys = msgspec.structs.fields(field.default)
         elif field.encode_name not in {"backends", "styles"}:
-            is_default = field.encode_name == "default_backend" and _DEFAULT in backends
-            value = _DEFAULT if is_default else None
+            is_default = field.encode_name == "default_backend" and default in backends
+            value = default if is_default else None
             lines += _format_key(field, indent=0, value=value)
             continue
         description, _ = describe_field(field.type)
         lines += ["", *_add_comment(f"{field.encode_name}:", description, indent=0)]
         for key in keys:
-            lines += _format_key(key, indent=2)
+            is_folder = (field.encode_name, key.encode_name) == ("output", "dir")
+            lines += _format_key(key, indent=2, value=(is_folder and folder) or None)
         if field.encode_name == "backends":
             for name, values in backends.items():
-                adapter = adapters[values["adapter"]]
-                lines += _format_backend(name, adapter, values, complete=name == MOCK)
+                adapter = adapters[str(values["adapter"])]
+                lines += format_backend(name, adapter, values, complete=name == MOCK)
             used = {values["adapter"] for values in backends.values()}
             for name in sorted(adapters.keys() - used):
-                block = _format_backend(name, adapters[name], {"adapter": name})
+                block = format_backend(name, adapters[name], {"adapter": name})
                 lines += [f"  # {line[2:]}" for line in block]
     for style in BUILT_IN_STYLES:
         lines += _format_style(style, complete=style is BUILT_IN_STYLES[0])
     return "\n".join(lines) + "\n"
 
 
-def _format_backend(
+def format_backend(
     name: str,
     adapter: Adapter[Any],
-    values: Mapping[str, str],
+    values: Mapping[str, object],
     *,
     complete: bool = False,
 ) -> list[str]:

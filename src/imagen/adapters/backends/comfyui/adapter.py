@@ -19,6 +19,7 @@ from imagen.adapters.backends.comfyui.vendor import (
 from imagen.adapters.backends.comfyui.workflow import (
     BUILT_IN,
     FILE_KEYS,
+    PREFERRED,
     EditorWorkflow,
     name_instance,
     open_workflow,
@@ -173,4 +174,6 @@ adapter = Adapter(
     options=ComfyOptions,
     create=create,
     multiprocess=True,
+    ports=(8188, 8000),
+    presets=tuple({"workflow": name} for name in PREFERRED),
 )

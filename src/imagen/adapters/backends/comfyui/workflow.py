@@ -35,6 +35,12 @@ BUILT_IN = (
 )
 """The built-in workflows, each a file in `workflows/`."""
 
+PREFERRED = (
+    *("flux-schnell", "flux-schnell-checkpoint", "z-image-turbo", "flux2-klein"),
+    *("flux-dev", "qwen-image", "sd35", "sdxl", "sd15"),
+)
+"""The same, in the order in which `imagen setup` tries them: fast and recent first."""
+
 LARGEST_BATCH = 4096
 """The limit of ComfyUI's empty latents (observed on 0.3.64)."""
 
