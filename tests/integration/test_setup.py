@@ -1,5 +1,6 @@
 """`imagen setup` in a terminal, with servers of the tests in place of real ones."""
 
+import json
 import re
 import stat
 import sys
@@ -241,7 +242,7 @@ def test_a_server_on_another_machine_is_added_by_its_url(
     talk.answer(WHICH, "127.0.0.1:9")
     talk.read_to("No comfyui server answers at http://127.0.0.1:9.")
     talk.answer(WHICH, "nonsense")
-    talk.read_to("Type numbers such as 1,2, or a URL")
+    talk.read_to("Type numbers such as 1,2, a URL such as")
     talk.answer(WHICH, "7")
     talk.answer(WHICH, f"http://127.0.0.1:{comfyui.port}")
     talk.answer(WHICH, "")
@@ -252,6 +253,54 @@ def test_a_server_on_another_machine_is_added_by_its_url(
     assert talk.end() == 0, talk.seen
     address = yaml.safe_load(config.read_text())["backends"]["comfyui"]["base_url"]
     assert address == f"http://127.0.0.1:{comfyui.port}"
+
+
+KEYRING = """
+import json, pathlib
+from keyring.backend import KeyringBackend
+
+class Keyring(KeyringBackend):
+    priority = 1
+    file = pathlib.Path(__file__).with_suffix(".json")
+
+    def get_password(self, service, username):
+        return json.loads(self.file.read_text()).get(f"{service}/{username}")
+
+    def set_password(self, service, username, password):
+        self.file.write_text(json.dumps({f"{service}/{username}": password}))
+"""
+
+
+def test_a_key_is_typed_and_the_keyring_holds_it(
+    screen: Screen, replicate: ReplicateServer, config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "filed.py").write_text(KEYRING)
+    env = {"PYTHONPATH": str(tmp_path), "PYTHON_KEYRING_BACKEND": "filed.Keyring"}
+    key = replicate.token
+
+    def talk_until(last: str) -> Conversation:
+        talk = Conversation(screen, NO_PORT, replicate.url, **env)
+        talk.answer(WHICH, "replicate")
+        talk.answer("Key for replicate", key)
+        talk.answer(WHICH, "")
+        talk.answer(FOLDER, "")
+        talk.read_to(last)
+        return talk
+
+    cancelled = talk_until(WRITE)
+    cancelled.press("c")
+    assert cancelled.end() == 130
+    assert not (tmp_path / "filed.json").exists()
+
+    talk = talk_until("? [Y/n]")
+    talk.press("m")
+    assert talk.end() == 0, talk.seen
+    entry = yaml.safe_load(config.read_text())["backends"]["replicate"]["api_token_env"]
+    assert entry == "keyring:imagen/replicate"
+    assert json.loads((tmp_path / "filed.json").read_text()) == {
+        "imagen/replicate": key
+    }
+    assert key not in talk.seen + config.read_text()
 
 
 def test_with_yes_nothing_is_asked_and_what_is_ready_is_added(

@@ -23,7 +23,7 @@ NOT_IMPORTED = {
 }
 # The extra of each part of the package; all others need no extra.
 EXTRAS = {"imagen.server": "serve", "imagen.testing": "testing"}
-OPTIONAL = {"c2pa-python": "c2pa", "textual-image": "show"}
+OPTIONAL = {"c2pa-python": "c2pa", "keyring": "keyring", "textual-image": "show"}
 
 
 def normalize(name: str) -> str:

@@ -14,6 +14,7 @@ from imagen.domain.errors import ImagenError
 from imagen.domain.instance import Instance
 from imagen.ports.adapter import Adapter
 from imagen.ports.backend import Readiness
+from imagen.settings.environment import KEYRING
 from imagen.settings.model import MOCK, BackendSettings, Settings
 from imagen.usecases.check import CheckedBackend, check_backend
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from imagen.engine.cancellation import Cancellation
 
 URL_OPTION = "base_url"
+_TYPED_KEY = "IMAGEN_SETUP_KEY"
+"""The variable that holds a key while it is tested; only in memory."""
 HOST = "localhost"
 
 
@@ -176,6 +179,38 @@ def check_sources(
                 )
             )
     return found
+
+
+def check_typed_key(
+    runtime: Runtime,
+    name: str,
+    adapter: Adapter[Any],
+    *,
+    key: str,
+    taken: Iterable[str],
+    option: str,
+    cancellation: "Cancellation",
+) -> FoundBackend | None:
+    """Try a key that was typed; it is stored nowhere yet.
+
+    Returns:
+        The backend, whose block names the entry of the keyring that is to hold the key;
+        None after a cancellation.
+    """
+    settings = runtime.settings
+    environment = runtime.environment.with_variable(_TYPED_KEY, key)
+    trial = Runtime(environment, settings=settings)
+    entry = f"{KEYRING}imagen/{name}"
+    source = Source(
+        adapter=name, words=entry, options={option: _TYPED_KEY}, certain=True
+    )
+    found = check_sources(
+        trial, [source], {name: adapter}, taken=taken, cancellation=cancellation
+    )
+    if not found:
+        return None
+    keys = {**found[0].keys, option: entry}
+    return msgspec.structs.replace(found[0], keys=keys)
 
 
 def write_config(

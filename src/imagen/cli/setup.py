@@ -2,18 +2,23 @@
 
 import sys
 from collections.abc import Sequence
+from getpass import getpass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
+from imagen.adapters.system.installation import format_install_command
 from imagen.bootstrap.runtime import Runtime
 from imagen.bootstrap.setup import (
     FoundBackend,
     Source,
     check_sources,
+    check_typed_key,
     extend_config,
+    find_key_option,
     list_sources,
     sets_default,
     source_of_url,
@@ -88,6 +93,8 @@ class _Setup:
         self._ask = ask
         self._adapters = installed_adapters()
         self._found: list[FoundBackend] = []
+        # Of a backend: the entry of the keyring, and the key that was typed.
+        self._keys: dict[str, tuple[str, str]] = {}
 
     def run(self) -> int:
         there, missing = list_sources(self._runtime, self._adapters)
@@ -106,6 +113,7 @@ class _Setup:
         if self._ask and not _confirm(f"{verb} {self._path}?", default=True):
             print_message("Nothing was written.")
             return exit_codes.NOT_READY
+        self._store_keys(chosen)
         if self._exists:
             extend_config(
                 self._runtime,
@@ -189,9 +197,12 @@ class _Setup:
                 print_message(f"Choose from 1 to {len(self._found)}.")
             elif len(words) == 1 and ("." in answer or ":" in answer):
                 self._add_server(answer if "://" in answer else f"http://{answer}")
+            elif answer in self._adapters:
+                self._add_key(answer)
             else:
                 print_message(
-                    "Type numbers such as 1,2, or a URL such as http://gpu:8188."
+                    "Type numbers such as 1,2, a URL such as http://gpu:8188, or a "
+                    f"service whose key you have: {', '.join(self._services())}."
                 )
 
     def _accepts(self, found: FoundBackend) -> bool:
@@ -206,6 +217,41 @@ class _Setup:
             print_message(f"No {' or '.join(names)} server answers at {url}.")
             return
         self._found += found
+        self._print_found()
+
+    def _services(self) -> list[str]:
+        """Return the adapters that need a key."""
+        return [name for name, each in self._adapters.items() if find_key_option(each)]
+
+    def _add_key(self, name: str) -> None:
+        """Ask for the key of a service, and list it with the others."""
+        option = find_key_option(self._adapters[name])
+        if option is None:
+            print_message(f"{name} needs no key.")
+            return
+        if find_spec("keyring") is None:
+            print_message(
+                f"Set ${option[1][0]} to your key, and run `imagen setup` again. Or "
+                f"let your keyring hold it: {format_install_command('keyring')}"
+            )
+            return
+        key = getpass(f"imagen: Key for {name}, which your keyring will hold: ").strip()
+        if not key:
+            return
+        with StopSignals() as signals:
+            found = check_typed_key(
+                self._runtime,
+                name,
+                self._adapters[name],
+                option=option[0],
+                key=key,
+                taken=[each.name for each in self._found],
+                cancellation=signals.cancellation,
+            )
+        if found is None:
+            raise KeyboardInterrupt
+        self._keys[found.name] = (found.words, key)
+        self._found.append(found)
         self._print_found()
 
     def _choose_default(self, chosen: Sequence[FoundBackend]) -> str:
@@ -236,6 +282,13 @@ class _Setup:
                 print_message(error.explanation)
                 continue
             return folder
+
+    def _store_keys(self, chosen: Sequence[FoundBackend]) -> None:
+        for found in chosen:
+            if found.name in self._keys:
+                from imagen.adapters.system.key_store import store_secret  # noqa: PLC0415 - rare
+
+                store_secret(*self._keys[found.name])
 
     def _print_json(self, chosen: Sequence[FoundBackend]) -> None:
         if self._out.json:

@@ -17,6 +17,11 @@ def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
     return f"Did you mean {near}?" if near else otherwise
 
 
+def format_variable(name: str) -> str:
+    """Return `$NAME`; the name of an entry in the keyring as it is."""
+    return name if ":" in name else f"${name}"
+
+
 def join_missing(names: Sequence[str]) -> str:
     """Return `A is not set`, `A and B are not set`, or "" for no names."""
     verb = "is" if len(names) == 1 else "are"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Mode: TypeAlias = Literal["auto", "on", "off"]
 """The modes of the preview and of the cloud sync."""
 
+KEYRING = "keyring:"
+"""The prefix of names of secrets in the keyring."""
+
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
 
@@ -120,6 +123,10 @@ class Environment:
         """The mode of `$IMAGEN_PREVIEW`; None if it is not set."""
         return self._get_mode("IMAGEN_PREVIEW")
 
+    def with_variable(self, name: str, value: str) -> "Environment":
+        """Return this environment with one more variable."""
+        return Environment({**self._variables, name: value})
+
     def has(self, name: str) -> bool:
         """Return whether a variable is set and not empty."""
         return bool(self._get(name))
@@ -128,7 +135,11 @@ class Environment:
         """Return the values of the variables that the `*_env` options name.
 
         Each has the name of its option; those of a mapping such as `headers_env` are
-        named `headers_env.NAME`. Variables that are empty or not set are left out.
+        named `headers_env.NAME`. Variables that are empty or not set are left out. An
+        option may also name an entry of the keyring, `keyring:SERVICE/NAME`.
+
+        Raises:
+            Misconfigured: the keyring cannot be read.
         """
         from imagen.ports.adapter import Secrets  # noqa: PLC0415 - only for backends
 
@@ -138,11 +149,11 @@ class Environment:
             if not field.name.endswith("_env"):
                 continue
             if isinstance(value, str):
-                secrets[field.name] = self._get(value)
+                secrets[field.name] = self._get_secret(value)
             elif isinstance(value, Mapping):
                 entries = cast("Mapping[str, str]", value)  # its types are erased
                 for name, variable in entries.items():
-                    secrets[f"{field.name}.{name}"] = self._get(variable)
+                    secrets[f"{field.name}.{name}"] = self._get_secret(variable)
         return Secrets({key: secret for key, secret in secrets.items() if secret})
 
     def expand_path(self, path: str) -> Path:
@@ -241,6 +252,13 @@ class Environment:
                 f"${name} is {display_value(mode)}.", hint="Set it to auto, on or off."
             )
         return cast("Mode", mode) if mode else None
+
+    def _get_secret(self, name: str) -> str:
+        if not name.startswith(KEYRING):
+            return self._get(name)
+        from imagen.adapters.system.key_store import read_secret  # noqa: PLC0415 - rare
+
+        return read_secret(name)
 
     def _get(self, name: str) -> str:
         return self._variables.get(name, "")

@@ -39,6 +39,7 @@ _SECRET_TEXT = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_KEYRING = re.compile(r"keyring:[^\s/:]+/[^\s/:]+")
 _SHORTEST_TOKEN = 20
 
 
@@ -88,6 +89,11 @@ def is_variable(text: str) -> bool:
     return not (digits and (mixed or "_" not in text))
 
 
+def is_keyring(text: str) -> bool:
+    """Return whether the text names a secret in the keyring: `keyring:SERVICE/NAME`."""
+    return _KEYRING.fullmatch(text) is not None and not is_secret(text)
+
+
 def format_key_path(path: KeyPath) -> str:
     """Return a key path such as `backends.mock.delay`, with secret keys hidden."""
     text = ""
@@ -135,10 +141,11 @@ def _find_in_node(node: Node, *, env: bool) -> Iterator[tuple[Node, str, str]]:
             else:
                 yield from _find_in_node(entry, env=env or is_named_like_variable(key))
     elif env and node.value is not None:
-        if not (isinstance(node.value, str) and is_variable(node.value)):
+        name = node.value
+        if not (isinstance(name, str) and (is_variable(name) or is_keyring(name))):
             yield (
                 node,
-                "expected the name of an environment variable",
+                "expected the name of an environment variable, or keyring:SERVICE/NAME",
                 "write the name alone, without its value and without $",
             )
     elif isinstance(node.value, str) and is_secret(node.value):

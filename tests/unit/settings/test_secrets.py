@@ -2,7 +2,12 @@ from collections.abc import Callable
 
 import pytest
 
-from imagen.settings.secrets import is_named_like_secret, is_secret, is_variable
+from imagen.settings.secrets import (
+    is_keyring,
+    is_named_like_secret,
+    is_secret,
+    is_variable,
+)
 from imagen.settings.tree import ConfigProblem
 
 Wrong = Callable[[str], tuple[ConfigProblem, ...]]
@@ -129,6 +134,20 @@ def test_other_keys_are_not(key: str) -> None:
 )
 def test_ordinary_text_is_not_a_secret(text: str) -> None:
     assert not is_secret(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("keyring:imagen/replicate", True),
+        ("keyring:imagen", False),
+        ("keyring:/replicate", False),
+        ("keyring:a/b/c", False),
+        ("keyring:imagen/r8_" + "Zz9" * 12, False),
+    ],
+)
+def test_an_entry_of_the_keyring_is_named(value: str, *, expected: bool) -> None:
+    assert is_keyring(value) is expected
 
 
 @pytest.mark.parametrize("value", ["REPLICATE_API_TOKEN", "http_proxy", "_k", "Key1"])

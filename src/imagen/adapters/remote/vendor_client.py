@@ -26,7 +26,7 @@ from imagen.adapters.remote.vendor import (
     WebSocketRequest,
 )
 from imagen.domain.errors import ImagenError, Throttled, Unauthorized, Unavailable
-from imagen.domain.suggestion import join_missing
+from imagen.domain.suggestion import format_variable, join_missing
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0
 """Seconds to open a connection, and without a byte of a response that only reads."""
@@ -66,7 +66,8 @@ class VendorClient:
         self._hint = hint
         self._now = now
         variables = [key_env] if isinstance(key_env, str) else key_env
-        self._missing = join_missing([f"${each}" for each in variables if each])
+        names = [format_variable(each) for each in variables if each]
+        self._missing = join_missing(names)
         self._hosts: tuple[str, ...] = tuple(getattr(vendor, "hosts", ()))
         self.http = build_client(
             self.base_url,
