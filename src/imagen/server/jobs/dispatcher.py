@@ -204,7 +204,7 @@ class RequestDispatcher:
         if await self._recent.is_followed_elsewhere(job):
             loop = asyncio.get_running_loop()
             job.timer = loop.call_later(self._free_linger, self._give_up, job)
-        elif not (job.followers or job.is_joining):
+        elif job.id in self._jobs and not (job.followers or job.is_joining):
             self.cancel(job)
 
     def close(self) -> None:

@@ -161,14 +161,17 @@ class Job:
         self.changed = asyncio.Event()
 
     def free_memory(self) -> None:
-        """Forget the images of an ended job, and those of its request."""
-        self._reset()
+        """Forget all that only a running job needs; thousands of others are kept."""
+        del self.cancellation, self.changed
+        self.result = asyncio.get_running_loop().create_future()
+        self.steps, self.previews, self.outcomes = {}, {}, []
         self.build_item = _build_nothing
         self.prompt = ""
         self.is_idle = True
 
     def wake(self, request: JobRequest) -> None:
         """Let it run again, to get the result of an ended job."""
+        self._reset()
         self.build_item = request.build_item
         self.prompt = request.prompt
         self.is_idle = False
@@ -255,6 +258,8 @@ class Job:
 
     def notify(self) -> None:
         """Wake all who wait for a change."""
+        if self.is_idle:
+            return
         self.changed.set()
         self.changed = asyncio.Event()
         self.on_change()
