@@ -1,0 +1,1 @@
+"""The gallery in Chromium, used with mouse and keyboard."""
