@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,23 @@ def pytest_xdist_auto_num_workers() -> int:
     """Start three workers on two cores: about a third of the time, a test waits."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     return 3 * (cores or 1) // 2 or 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None]:
+    """Spare the garbage collector the collected tests, which live to the end.
+
+    Each full collection would take most of a second, and the end of a session, of which
+    the tests of broken implementations have several, makes five.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        if not gc.get_freeze_count():  # not in a session within a test
+            gc.collect()
+            gc.freeze()
 
 
 def pytest_collection_modifyitems(

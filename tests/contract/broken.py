@@ -30,9 +30,10 @@ def check_broken(file: Path, folder: Path, *, part: int = 0, parts: int = 1) -> 
     """Check that each implementation of the file fails the tests that it names.
 
     By day a broken one is run if it fails a test that none before it fails: these tests
-    and two others (if `detected_by` names one, this test and another). By night all run
-    all tests. The correct ones run all tests at any time; each test is passed by one of
-    them, and failed by a broken one.
+    and two others (if `detected_by` names one, this test and another, by preference of
+    its `quick`). By night all run all tests. The correct ones run all tests, those that
+    are `by_night` only then; each test is passed by one of them, and failed by a broken
+    one.
 
     Args:
         file: The file.
@@ -158,7 +159,7 @@ class Outcomes:
     def _select_by_day(self, made: type) -> set[str]:
         breaks = getattr(made, "breaks", set[str]())
         if not breaks:
-            return promises(made)
+            return set() if getattr(made, "by_night", False) else promises(made)
         detected_by = getattr(made, "detected_by", "")
         fails = {detected_by} if detected_by else set[str](breaks)
         if fails <= self._broken:
@@ -168,8 +169,9 @@ class Outcomes:
         # seem to be caught by the tests that it breaks.
         others = [
             name
-            for name in sorted(promises(made) - breaks)
-            if not hasattr(getattr(made, name), "pytestmark")  # has one case
+            for name in [*getattr(made, "quick", ()), *sorted(promises(made))]
+            if name not in breaks
+            and not hasattr(getattr(made, name), "pytestmark")  # has one case
         ]
         return fails | {*others[:1], *(others[-1:] if not detected_by else ())}
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from tests.contract import lacks
 from tests.contract.mistakes import Mistake, read_mistakes, slate
+from tests.nightly import NIGHTLY
 
 from imagen.testing import HttpBackendContract, RecordedRequest, Stub, StubResponse
 
@@ -114,6 +115,7 @@ class TestSlate(HttpBackendContract):
 
 class TestChalk(CHALK.TestChalk):
     lacks = lacks.CHALK
+    by_night = True  # by day two vendors are enough
 
 
 class TestEasel(EASEL.TestEasel):
@@ -121,6 +123,10 @@ class TestEasel(EASEL.TestEasel):
 
 
 LATE = "test_cancels_a_job_whose_response_is_late"
+QUICK = (
+    "test_returns_as_many_images_as_the_job_counts",
+    "test_says_of_what_type_an_image_is",
+)
 
 
 def _add_broken(base: type[HttpBackendContract], mistake: Mistake, file: Path) -> None:
@@ -129,8 +135,9 @@ def _add_broken(base: type[HttpBackendContract], mistake: Mistake, file: Path) -
         "adapter": mistake.load(file).adapter,
         "breaks": mistake.fails,
         "detected_by": mistake.detected_by,
+        "quick": QUICK,
         # Only the correct ones need the time of a busy machine.
-        **({"late_timeout": 3.0} if LATE in mistake.fails else {}),
+        **({"late_timeout": 3.0 if NIGHTLY else 0.3} if LATE in mistake.fails else {}),
         "__module__": __name__,
     }
     globals()[name] = type(base)(name, (base,), members)
