@@ -1,6 +1,5 @@
 """ComfyUI as it was seen to be: refusals, failures and races, on a socket."""
 
-import ssl
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from tests.integration.comfyui.server import (
     OUT_OF_MEMORY_TYPE,
     ComfyServer,
 )
+from tests.integration.tls import load_certificate, make_certificate
 from tests.nightly import examples, some_by_day
 from tests.unit.adapters.backends.comfyui.graphs import load_workflow
 
@@ -1043,23 +1043,7 @@ def test_a_key_with_a_line_end_is_not_shown(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    words = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-        " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-        " -keyout key.pem -out cert.pem"
-    )
-    try:
-        subprocess.run(words.split(), cwd=folder, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("openssl makes no certificate here")
-    return folder
-
-
-def with_tls(certificate: Path) -> ComfyServer:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
-    return ComfyServer(tls=context)
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_speaks_tls_with_those_it_trusts(
@@ -1067,7 +1051,7 @@ def test_speaks_tls_with_those_it_trusts(
     build: Callable[..., ImageBackend],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with with_tls(certificate) as server:
+    with ComfyServer(tls=load_certificate(certificate)) as server:
         stranger = drawn(build(server))
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
         friend = drawn(build(server))

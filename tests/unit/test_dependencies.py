@@ -18,6 +18,7 @@ NOT_IMPORTED = {
     "ipykernel": "brings the kernel of a notebook",
     "ipython": "is taken from sys.modules where a notebook has loaded it",
     "python-socks": "websockets loads it",
+    "socksio": "httpx loads it",
     "supabase": "is the project whose parts are imported",
     "uvloop": "uvicorn loads it",
 }

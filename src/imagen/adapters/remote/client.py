@@ -1,8 +1,10 @@
 """Construction of HTTP clients: timeouts, certificates, proxies, connection pool."""
 
+import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -14,6 +16,12 @@ from imagen.domain.errors import Misconfigured
 from imagen.version import __version__
 
 USER_AGENT = f"imagen/{__version__}"
+
+# The variables of OpenSSL, then those of other programs.
+CERTIFICATES = (
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
 
 
 def build_client(
@@ -67,26 +75,36 @@ def build_client(
             "The environment sets a SOCKS proxy, which needs another package.",
             hint=f"Run: {format_install_command('socks')}",
         ) from error
-    except OSError as error:
-        is_file = isinstance(error, ssl.SSLError)
-        reason = "not a file of certificates" if is_file else error.strerror
-        raise Misconfigured(
-            "The certificates named by SSL_CERT_FILE or SSL_CERT_DIR cannot be read: "
-            f"{reason}.",
-            hint="Set the variable to a file in PEM format, or unset it.",
-        ) from error
 
 
 def build_ssl_context(url: str) -> ssl.SSLContext:
     """Return the TLS settings for a URL.
 
-    `$SSL_CERT_FILE` and `$SSL_CERT_DIR` replace the usual certificates.
+    The certificates of the first of `CERTIFICATES` that is set replace the usual ones.
+
+    Raises:
+        Misconfigured: they cannot be read.
     """
     # A URL without TLS gets a context without certificates, which takes a hundredth of
     # the time to build.
     if urlsplit(url).scheme not in {"https", "wss"}:
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.create_ssl_context(trust_env=True)
+    environ = os.environ  # noqa: TID251 - as urllib reads the proxies
+    variable = next((name for name in CERTIFICATES if environ.get(name)), None)
+    if variable is None:
+        return httpx.create_ssl_context(trust_env=False)
+    path = Path(environ[variable])
+    try:
+        if path.is_dir():
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:
+        is_file = isinstance(error, ssl.SSLError)
+        reason = "not a file of certificates" if is_file else error.strerror
+        raise Misconfigured(
+            f"The certificates that {variable} names cannot be read: {reason}.",
+            hint="Set the variable to a file in PEM format, or unset it.",
+        ) from error
 
 
 def is_loopback(url: str) -> bool:

@@ -33,6 +33,8 @@ _NOT_SENT = (
     httpx.LocalProtocolError,
 )
 _CHECK_PROXY = "Check the variables HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
+_CHECK_ADDRESS = "Check that it is running and that its address is correct."
+_CHECK_CERTIFICATE = "If its CA is a private one, set SSL_CERT_FILE to the CA's file."
 _OTHER_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
@@ -61,9 +63,10 @@ def translate_errors(
             hint=_CHECK_PROXY,
         ) from error
     except _NOT_SENT as error:
+        untrusted = isinstance(find_root_cause(error), ssl.SSLCertVerificationError)
         raise Unavailable(
             f"{server} was not reached: {_describe_error(error)}.",
-            hint="Check that it is running and that its address is correct.",
+            hint=_CHECK_CERTIFICATE if untrusted else _CHECK_ADDRESS,
         ) from error
     except _OTHER_ERRORS as error:
         if creates:

@@ -1,6 +1,7 @@
 """The WebSocket of a vendor that pushes events; imported for such a vendor only."""
 
 import logging
+import re
 from threading import Thread
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -63,13 +64,15 @@ class WebSocketEvents(EventStream):
 
     def _connect(self) -> ClientConnection:
         url = self._client.build_socket_url(self._request)
+        proxy = None if is_loopback(url) else find_proxy(url)
         return connect(
             url,
             ssl=self._client.ssl_context if url.startswith("wss:") else None,
             additional_headers=self._client.require_credentials(),
             user_agent_header=USER_AGENT,
             compression=None,  # costs more time than it saves
-            proxy=None if is_loopback(url) else find_proxy(url),
+            # As with httpx, the proxy looks the host up.
+            proxy=proxy and re.sub("^socks5:", "socks5h:", proxy),
             open_timeout=CONNECT_TIMEOUT,
             close_timeout=0.5,
             # Previews and error messages can be large.
