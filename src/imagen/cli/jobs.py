@@ -50,7 +50,7 @@ def jobs(*, config: ConfigFlag = None, json: JsonFlag = False) -> None:
         commands = _list_commands(runtime)
     if json:
         for job in open_jobs:
-            out.print_priced(describe_job(job), "reserved_usd")
+            out.print_json(describe_job(job))
         for command, left in commands:
             out.print_json(describe_command(command, left))
         return

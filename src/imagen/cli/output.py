@@ -97,10 +97,6 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
         """Print the sidecar and the path of an image as a JSON object."""
         self.print_json({**_describe(sidecar, location), **more})
 
-    def print_priced(self, value: msgspec.Struct, name: str) -> None:
-        """Print a value as a JSON object, with the amount of that name in full."""
-        self.print_json(_write_out(msgspec.to_builtins(value), name))
-
     def print_inspection(self, found: "Inspection") -> None:
         """Print the result of `imagen inspect` as a JSON object."""
         path = display_path(found.path)
@@ -214,9 +210,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     def print_json(self, value: object) -> None:
         """Print a JSON object on one line, with control characters escaped."""
-        from imagen.domain.printable import escape_json  # noqa: PLC0415 - rare
+        from imagen.domain.printable import encode_json  # noqa: PLC0415 - rare
 
-        _write(escape_json(_JSON.encode(value).decode()).encode() + b"\n")
+        _write(encode_json(value) + b"\n")
 
     def print_text(self, text: str) -> None:
         """Print one line of text, with control characters and line feeds escaped."""
@@ -245,26 +241,14 @@ def _with_rest(
 
 
 def _describe(sidecar: "Sidecar", location: str) -> dict[str, object]:
-    fields = _write_out(msgspec.to_builtins(sidecar), "cost_usd")
+    fields: dict[str, object] = msgspec.to_builtins(sidecar)
     return {**fields, "path": display_path(location)}
-
-
-def _write_out(fields: dict[str, object], name: str) -> dict[str, object]:
-    """Return the fields with the amount of that name in full: not 3e-06."""
-    from decimal import Decimal  # noqa: PLC0415 - only with --json
-
-    usd = fields[name]
-    return fields if usd is None else {**fields, name: Decimal(str(usd))}
 
 
 def _format_cost(usd: float | None) -> str:
     from imagen.domain.money.cost import format_cost  # noqa: PLC0415 - for estimates
 
     return format_cost(usd) or "unknown"
-
-
-# Amounts are exact decimals; the default would write them as strings.
-_JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 class _Stdout:

@@ -2,6 +2,8 @@
 
 import re
 
+import msgspec
+
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # Zero-width (non-)joiners are invisible, but letters and emoji depend on them.
 _JOINERS = "\u200c\u200d"
@@ -26,9 +28,17 @@ def escape_control(text: str, *, keep: str = "") -> str:
     )
 
 
-def escape_json(text: str) -> str:
-    r"""Return JSON with the control characters in its strings as `\u` sequences."""
-    return _NOT_ASCII.sub(_escape_units, text)
+def encode_json(value: object) -> bytes:
+    r"""Return the value as JSON, for people as well as programs.
+
+    Control characters in strings are `\u` sequences, decimals are numbers, and small
+    numbers such as amounts have no exponent: 0.000003 and not 3e-6.
+    """
+    encoded = _ENCODER.encode(value)
+    others = encoded.translate(None, delete=_ASCII)
+    if not others.decode().isprintable():
+        encoded = _NOT_ASCII.sub(_escape_units, encoded.decode()).encode()
+    return _SMALL.sub(_expand, encoded) if _EXPONENT.search(encoded) else encoded
 
 
 def _is_invisible(letter: str) -> bool:
@@ -45,4 +55,17 @@ def _escape_units(match: re.Match[str]) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
+def _expand(match: re.Match[bytes]) -> bytes:
+    from decimal import Decimal  # noqa: PLC0415 - rare
+
+    number = match["number"]
+    return f"{Decimal(number.decode()):f}".encode() if number else match[0]
+
+
+# Amounts are exact decimals; the default would write them as strings.
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_ASCII = bytes(range(ord(" "), ord("~") + 1))
 _NOT_ASCII = re.compile(r"[^ -~]")
+_EXPONENT = re.compile(rb"e-[0-9]")
+# Strings are matched to leave them as they are.
+_SMALL = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(?P<number>[0-9.]+e-[0-9]+)')

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from imagen.domain.printable import encode_json
+
 SCHEMA = 1
 
 # Fields that are not embedded in the image, because they are private or depend on the
@@ -109,7 +111,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_sidecar(sidecar: Sidecar) -> bytes:
     """Return the sidecar as indented UTF-8 JSON with the keys in field order."""
-    return msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n"
+    return msgspec.json.format(encode_json(sidecar), indent=2) + b"\n"
 
 
 def read_sidecar(content: bytes) -> Sidecar:
@@ -132,7 +134,7 @@ def select_embedded_fields(sidecar: Sidecar) -> dict[str, object]:
 
 def write_embedded_sidecar(sidecar: Sidecar) -> str:
     """Return the embedded fields of the sidecar as compact JSON."""
-    text = msgspec.json.encode(select_embedded_fields(sidecar)).decode()
+    text = encode_json(select_embedded_fields(sidecar)).decode()
     # JSON allows these two characters unescaped, XML does not, and XMP is XML.
     return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 

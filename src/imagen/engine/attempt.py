@@ -3,6 +3,8 @@
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+import msgspec
+
 from imagen.domain import events
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import (
@@ -16,7 +18,6 @@ from imagen.domain.errors import (
 )
 from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
-from imagen.domain.retry import RetryPolicy
 from imagen.engine.job_context import RunningJobContext
 from imagen.ports.backend import ImageBackend, LookupBackend, ResumableBackend
 from imagen.ports.clock import Clock
@@ -26,6 +27,22 @@ LOOKUP_DELAYS = (0.5, 2.0, 5.0)
 
 MAX_DELAY = timedelta(minutes=5)
 """How long after the end of its timeout the vendor may have created a job."""
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Exponential back-off in seconds; a backend's `retry_after` takes precedence."""
+
+    attempts: int = 4
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+    def wait_after(self, failure: ImagenError, *, attempt: int) -> float | None:
+        """Return the seconds to wait after the nth attempt, or None to give up."""
+        if not failure.retryable or attempt >= self.attempts:
+            return None
+        if isinstance(failure, Throttled) and failure.retry_after is not None:
+            return max(0.0, failure.retry_after)
+        return min(self.first_wait * 2.0 ** (attempt - 1), self.longest_wait)
 
 
 def attempt(

@@ -11,8 +11,7 @@ from imagen.domain.errors import Cancelled, ImagenError
 from imagen.domain.job import ImageJob
 from imagen.domain.money.cost import describe_final_cost
 from imagen.domain.result import FailedImage, StoredImage
-from imagen.domain.retry import RetryPolicy
-from imagen.engine.attempt import attempt
+from imagen.engine.attempt import RetryPolicy, attempt
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.job_context import RunningJobContext
 from imagen.engine.persist import PersistImages

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,8 +17,10 @@ from imagen.domain.errors import (
 )
 from imagen.domain.history import HistoryEntry
 from imagen.ports.history import History
-from imagen.ports.spool import Spool
-from imagen.ports.trash import Trash
+
+if TYPE_CHECKING:
+    from imagen.ports.spool import Spool
+    from imagen.ports.trash import Trash
 
 
 class OldFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,9 +35,9 @@ class OldFiles(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     folder: str
-    trash: Trash
+    trash: "Trash"
     history: History
-    spool: Spool
+    spool: "Spool"
     find_entry: Callable[[str], HistoryEntry | None]
     listen: events.Listener = events.ignore_event
 

@@ -28,6 +28,7 @@ from imagen.server.gallery.library import ImageLibrary
 from imagen.server.http import files, images, jobs, models, operations
 from imagen.server.http.delivery import DeliveryMiddleware
 from imagen.server.http.forwarded import TrustedProxies
+from imagen.server.http.json_response import JsonResponse
 from imagen.server.http.middleware import AccessMiddleware, AsgiApp
 from imagen.server.http.openapi import StructSchemaPlugin
 from imagen.server.http.origins import Origins
@@ -94,6 +95,7 @@ def build_app(
             use_handler_docstrings=True,
             render_plugins=[StructSchemaPlugin(serve)],
         ),
+        response_class=JsonResponse,
         request_max_body_size=min(serve.body, MAX_JSON_BYTES),
         lifespan=[_lifespan(context, dispatcher, library)],
         logging_config=None,
@@ -140,7 +142,7 @@ def _handle_exception(
         context.log(f"{where}: internal error")
         for line in "".join(format_exception(error)).splitlines():
             context.log(line)
-    return Response(
+    return JsonResponse(
         ErrorBody(error=response.details),
         status_code=response.status,
         headers=response.headers,

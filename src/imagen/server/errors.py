@@ -9,6 +9,7 @@ import msgspec
 
 from imagen.bootstrap.parameters import PARAMETERS
 from imagen.domain import errors
+from imagen.domain.printable import encode_json
 
 INTERNAL = "internal_error"
 """The `code` of a bug in imagen or in an adapter."""
@@ -98,7 +99,7 @@ class ErrorResponse(Exception):
     @property
     def body(self) -> bytes:
         """The body as JSON."""
-        return msgspec.json.encode(ErrorBody(error=self.details))
+        return encode_json(ErrorBody(error=self.details))
 
 
 def shutdown_error() -> ErrorResponse:

@@ -23,8 +23,8 @@ from imagen.domain.plan import plan_images
 from imagen.domain.reference import ReferenceImage
 from imagen.domain.request import GenerationRequest
 from imagen.domain.result import FailedImage, GenerationReport, StoredImage
-from imagen.domain.retry import RetryPolicy
 from imagen.domain.seed import RandomInt
+from imagen.engine.attempt import RetryPolicy
 from imagen.engine.call import PreparedCall, run_calls
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.job_context import LiveRunningJobContext, RunningJobContext

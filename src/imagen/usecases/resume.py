@@ -13,8 +13,7 @@ from imagen.domain.errors import Cancelled, ImagenError, JournalError, Unfinishe
 from imagen.domain.instance import Instance
 from imagen.domain.money.cost import describe_open_cost
 from imagen.domain.result import FailedImage, StoredImage
-from imagen.domain.retry import RetryPolicy
-from imagen.engine.attempt import find_lost_job, latest_creation
+from imagen.engine.attempt import RetryPolicy, find_lost_job, latest_creation
 from imagen.engine.cancellation import Cancellation
 from imagen.engine.job_context import RunningJobContext
 from imagen.engine.persist import PersistImages

@@ -24,6 +24,7 @@ CONFIG = {
         "mock": {"adapter": "mock", "size": "96x64"},
         "small": {"adapter": "mock", "size": "64x64"},
         "paid": {"adapter": "mock", "price": 0.04, "size": "96x64"},
+        "cheap": {"adapter": "mock", "price": 0.000003, "size": "64x64"},
         "probe": {"adapter": "many"},
         "paid_probe": {"adapter": "many", "price": 0.01},
         "single": {"adapter": "single"},

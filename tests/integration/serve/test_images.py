@@ -47,6 +47,27 @@ def test_an_image_is_stored_with_its_sidecar(
     assert (sidecar["width"], sidecar["height"]) == (64, 48)
 
 
+def test_json_has_no_control_characters_and_no_exponents(
+    client: httpx.Client, server: Running
+) -> None:
+    hostile = "\x1b\x7f\x85\u202e\u2028"
+    body = {"prompt": f"a cheap cat {hostile}", "model": "cheap", "style": "grim"}
+
+    made = client.post(GENERATIONS, json=body)
+    streamed = client.post(GENERATIONS, json={**body, "stream": True})
+    unknown = client.post(GENERATIONS, json={**body, "model": hostile})
+    listed = client.get("/gallery/api/images")
+
+    [sidecar, _] = server.folder.rglob("*a-cheap-cat*.json")
+    texts = [each.text for each in (made, streamed, unknown, listed)]
+    for text in (*texts, sidecar.read_text("utf-8")):
+        assert all(line.isprintable() for line in text.split("\n"))
+        assert "e-6" not in text
+    assert made.json()["data"][0]["revised_prompt"] == f"{body['prompt']}, grim"
+    assert '"cost_usd":0.000003' in made.text
+    assert '"cost_usd": 0.000003' in sidecar.read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

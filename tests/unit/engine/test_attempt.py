@@ -14,9 +14,8 @@ from imagen.domain.errors import (
 )
 from imagen.domain.job import ImageJob
 from imagen.domain.result import Generated
-from imagen.domain.retry import RetryPolicy
 from imagen.domain.size import Size
-from imagen.engine.attempt import attempt
+from imagen.engine.attempt import RetryPolicy, attempt
 from imagen.engine.job_context import RunningJobContext
 from imagen.ports.job_context import JobContext
 from imagen.testing.fakes import FakeClock, ScriptedBackend, ScriptStep, plain_images

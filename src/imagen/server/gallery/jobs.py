@@ -12,6 +12,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.response import Stream as StreamResponse
 
 from imagen.domain.idempotency import RequestKey
+from imagen.domain.printable import encode_json
 from imagen.server.errors import ErrorResponse
 from imagen.server.http.delivery import watch_connection
 from imagen.server.http.images import KeyHeader, fingerprint
@@ -168,5 +169,5 @@ async def _follow(
 
 
 def _encode(event: str, jobs: Iterable[JobView]) -> bytes:
-    data = msgspec.json.encode(list(jobs))
+    data = encode_json(list(jobs))
     return f"event: {event}\ndata: ".encode() + data + b"\n\n"

@@ -7,7 +7,7 @@ import msgspec
 
 from imagen.bootstrap.parameters import PARAMETERS
 from imagen.domain.errors import InvalidRequest
-from imagen.domain.printable import escape_json
+from imagen.domain.printable import encode_json
 from imagen.domain.rerun import Provenance, provenance_from_sidecar
 from imagen.domain.sidecar import Sidecar
 from imagen.domain.style import Style, apply_style, combine_negatives
@@ -46,7 +46,7 @@ def build_recipe(sidecar: Sidecar, styles: Mapping[str, Style]) -> RequestRecipe
         return None
     prompt, parameters = _list_parameters(provenance, styles)
     fields, missing = _list_fields(provenance, prompt, parameters)
-    body = escape_json(msgspec.json.encode(fields).decode())
+    body = encode_json(fields).decode()
     files = [*provenance.references, *filter(None, [provenance.mask])]
     if files:
         arguments = " ".join(_list_form(provenance, fields))

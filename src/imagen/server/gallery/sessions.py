@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from imagen.server.errors import ErrorResponse
 from imagen.server.http.access_log import client_address
+from imagen.server.http.json_response import JsonResponse
 from imagen.server.http.roles import ROLE
 from imagen.server.jobs.service import ServerContext
 from imagen.server.keys import ApiKeys, Caller, Role
@@ -88,7 +89,7 @@ def open_session(
         )
     session = Session(caller=caller.name, role=caller.role, locked=False, keys=True)
     cookie = _cookie(token, request, context, max_age=SESSION_SECONDS)
-    return Response(session, cookies=[cookie])
+    return JsonResponse(session, cookies=[cookie])
 
 
 @delete(

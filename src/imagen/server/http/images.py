@@ -38,6 +38,7 @@ from imagen.server.http.inline_images import (
     decode_image,
     list_sources,
 )
+from imagen.server.http.json_response import JsonResponse
 from imagen.server.http.paths import EDITS, JSON_EDITS, find_deployment
 from imagen.server.http.request_mapping import (
     build_work_item,
@@ -383,7 +384,7 @@ async def _respond(
     result = await job.follow(connection)
     replayed = result.replayed and key is not None
     body = partial(build_images_body, result, describe)
-    return Response(
+    return JsonResponse(
         # Links need the history and the files.
         await context.in_thread(body) if fields.response_format == "url" else body(),
         media_type="application/json",

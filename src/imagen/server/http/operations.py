@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from imagen.server.http.json_response import JsonResponse
 from imagen.server.http.responses import READ_ERROR_RESPONSES
 from imagen.server.http.roles import ROLE
 from imagen.server.jobs.dispatcher import RequestDispatcher
@@ -53,7 +54,7 @@ async def ready(context: NamedDependency[ServerContext]) -> Response[ServerReadi
     """Return whether images can be generated now; needs no key."""
     checks = await context.in_thread(lambda: check_readiness(context))
     is_ready = all(each == OK for each in checks.values())
-    return Response(
+    return JsonResponse(
         ServerReadiness(status="ok" if is_ready else "not ready", **checks),
         status_code=200 if is_ready else 503,
         headers={"Cache-Control": "no-store"},

@@ -56,7 +56,8 @@ def build_images_body(result: RequestResult, describe: Describe) -> ImagesBody:
         model="/".join(filter(None, (first.backend, first.model))),
         size=f"{first.width}x{first.height}",
         output_format=openai_format(first),
-        cost_usd=sum(known) if len(known) == len(costs) else None,
+        # Rounded to micro-dollars, of which floats have only the nearest ones.
+        cost_usd=round(sum(known), 6) if len(known) == len(costs) else None,
         warnings=(*result.warnings, *(each for one in data for each in one.warnings)),
     )
 

@@ -8,6 +8,7 @@ import msgspec
 from litestar.response import Stream as StreamResponse
 
 from imagen.domain.events import Previewed, Progressed
+from imagen.domain.printable import encode_json
 from imagen.domain.result import FailedImage
 from imagen.server.errors import ErrorBody, to_error_response
 from imagen.server.http.responses import (
@@ -129,7 +130,7 @@ class EventBuilder(msgspec.Struct, kw_only=True):
     def failed(self, error: BaseException) -> bytes:
         """Return the error event that ends a stream."""
         body = ErrorBody(error=to_error_response(error).details)
-        return b"event: error\ndata: " + msgspec.json.encode(body) + b"\n\n"
+        return b"event: error\ndata: " + encode_json(body) + b"\n\n"
 
 
 def stream_events(job: Job, builder: EventBuilder) -> StreamResponse:
@@ -190,5 +191,5 @@ def _comment(job: Job) -> bytes:
 
 
 def _encode(event: ProgressEvent | PartialImageEvent | CompletedEvent) -> bytes:
-    data = msgspec.json.encode(event)
+    data = encode_json(event)
     return b"event: " + event.type.encode() + b"\ndata: " + data + b"\n\n"

@@ -13,7 +13,7 @@ from imagen.domain.errors import (
     Unavailable,
     Unfinished,
 )
-from imagen.domain.retry import RetryPolicy
+from imagen.engine.attempt import RetryPolicy
 
 
 def test_waits_twice_as_long_each_time() -> None:
