@@ -23,6 +23,7 @@ GROUP = "imagen.backends"
 # installed package. A test compares it with the entry points of the wheel.
 BUILT_IN = {
     "comfyui": "imagen.adapters.backends.comfyui.adapter:adapter",
+    "fal": "imagen.adapters.backends.fal.adapter:adapter",
     "gemini": "imagen.adapters.backends.gemini.adapter:adapter",
     "mock": "imagen.adapters.backends.mock.adapter:adapter",
     "openrouter": "imagen.adapters.backends.openrouter.adapter:adapter",

@@ -11,6 +11,7 @@ from tests.integration import (
     test_comfyui_contract,
     test_gemini_contract,
     test_openrouter_contract,
+    test_fal_contract,
     test_replicate_contract,
 )
 
@@ -30,6 +31,10 @@ BACKENDS = {
         test_comfyui_contract.TestOwnServer,
         test_comfyui_contract.TestGuardedServer,
         test_comfyui_contract.TestWorkflowOfTheEditor,
+    ],
+    "`fal`": [
+        test_fal_contract.TestFal,
+        test_fal_contract.TestUnknownModel,
     ],
     "`replicate`": [
         test_replicate_contract.TestKnownModel,

@@ -171,6 +171,7 @@ def test_the_page_about_commands_has_all_of_them() -> None:
         "docs/python.md",
         "docs/gemini.md",
         "docs/openrouter.md",
+        "docs/fal.md",
         "docs/replicate.md",
         "docs/rerun-and-sweep.md",
         "docs/supabase.md",
@@ -210,7 +211,7 @@ def source_texts(package: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "page",
-    ["docs/comfyui.md", "docs/gemini.md", "docs/openrouter.md", "docs/replicate.md"],
+    [f"docs/{name}.md" for name in ("comfyui", "fal", "gemini", "openrouter", "replicate")],
 )
 def test_the_quoted_error_messages_exist(page: str) -> None:
     table = (ROOT / page).read_text("utf-8").partition("## Error messages")[2]

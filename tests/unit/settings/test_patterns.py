@@ -49,7 +49,7 @@ def message_about(adapter: str, line: str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("adapter", ["comfyui", "replicate"])
+@pytest.mark.parametrize("adapter", ["comfyui", "fal", "replicate"])
 def test_a_url_without_its_scheme_is_told_to_begin_with_it(adapter: str) -> None:
     message = message_about(adapter, "base_url: localhost:8188")
 
@@ -64,6 +64,7 @@ def test_a_url_without_its_scheme_is_told_to_begin_with_it(adapter: str) -> None
     [
         ("comfyui", "base_url: http://a b", "expected a URL such as http://"),
         ("comfyui", "prefix: ../x", "and without a leading slash, got '../x'"),
+        ("fal", "model: flux", "such as fal-ai/flux/dev, got 'flux'"),
         ("replicate", "model: flux", "such as black-forest-labs/flux-dev, got 'flux'"),
         ("replicate", "deployment: a", "such as ada/my-deployment, got 'a'"),
         ("replicate", "base_url: https://u@x", "expected a URL such as https://"),

@@ -137,7 +137,9 @@ class HttpStage(Contract):
             **job.options,
         }
         return {
-            name: value for name, value in values.items() if value not in {None, ""}
+            name: value
+            for name, value in values.items()
+            if value is not None and value != ""
         }
 
     # The stage

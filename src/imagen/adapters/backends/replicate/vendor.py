@@ -28,11 +28,10 @@ from imagen.adapters.remote.models.images import (
     MAX_INLINE_BYTES,
     build_data_uri,
     check_content,
-    compute_digests,
     prepare_mask,
 )
 from imagen.adapters.remote.models.inputs import AttachedImages, ModelInputs
-from imagen.adapters.remote.models.matching import SentInputs
+from imagen.adapters.remote.models.matching import describe_sent
 from imagen.adapters.remote.vendor import (
     Exchange,
     HttpRequest,
@@ -338,16 +337,10 @@ class Replicate:
         """Return the ids of the account's predictions since then that match the job."""
         target = self._find_target(job.model)
         model = yield from self._load_model(target)
-        images = compute_digests(job, self._build_inputs(target, model))
-        if images is None:
+        configured = self._configured_inputs(target, model)
+        sent = describe_sent(job, model.build_inputs(configured), configured)
+        if sent is None:
             return ()
-        names = AttachedImages(images=tuple(image.name for image in job.images))
-        payload = self._prepare_job(job, target, model, names).payload
-        sent = SentInputs(
-            values={name: payload[name] for name in payload.keys() - images},
-            images=images,
-            defaults={field.name: field.default for field in model.fields},
-        )
         return (
             yield from find_matching(
                 sent, target=target, since=since, url=self._url, clock=self._clock

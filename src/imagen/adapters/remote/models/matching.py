@@ -7,7 +7,10 @@ from hashlib import sha256
 
 import msgspec
 
+from imagen.adapters.remote.models.images import compute_digests
+from imagen.adapters.remote.models.inputs import AttachedImages, ModelInputs
 from imagen.adapters.remote.models.schema import json_equal
+from imagen.domain.job import ImageJob
 
 CLOCK_TOLERANCE = timedelta(seconds=30)
 """How much earlier than the job a matching one may have been created."""
@@ -38,6 +41,29 @@ class SentInputs(msgspec.Struct, frozen=True, kw_only=True):
             for name, value in listed.items()
             if name in others
         )
+
+
+def describe_sent(
+    job: ImageJob, inputs: ModelInputs, configured: Mapping[str, object]
+) -> SentInputs | None:
+    """Return the inputs of a job; None if the content of its mask is missing.
+
+    Args:
+        job: The job.
+        inputs: The inputs of its model.
+        configured: The inputs that the config sets.
+    """
+    images = compute_digests(job, inputs)
+    if images is None:
+        return None
+    # The images are compared by their digests; only their number matters here.
+    names = AttachedImages(images=tuple(image.name for image in job.images))
+    payload = inputs.build_payload(job, configured, names)
+    return SentInputs(
+        values={name: payload[name] for name in payload.keys() - images},
+        images=images,
+        defaults={name: field.default for name, field in inputs.fields.items()},
+    )
 
 
 def find_earliest(since: datetime, *, date: str | None, now: datetime) -> datetime:

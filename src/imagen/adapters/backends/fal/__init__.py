@@ -1,0 +1,1 @@
+"""The fal backend: every image model that fal runs, by its name."""
