@@ -9,9 +9,9 @@ from tests.contract import lacks, test_backends
 from tests.contract.broken import promises as list_tests
 from tests.integration import (
     test_comfyui_contract,
+    test_fal_contract,
     test_gemini_contract,
     test_openrouter_contract,
-    test_fal_contract,
     test_replicate_contract,
 )
 

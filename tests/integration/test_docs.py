@@ -211,7 +211,13 @@ def source_texts(package: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "page",
-    [f"docs/{name}.md" for name in ("comfyui", "fal", "gemini", "openrouter", "replicate")],
+    [
+        "docs/comfyui.md",
+        "docs/fal.md",
+        "docs/gemini.md",
+        "docs/openrouter.md",
+        "docs/replicate.md",
+    ],
 )
 def test_the_quoted_error_messages_exist(page: str) -> None:
     table = (ROOT / page).read_text("utf-8").partition("## Error messages")[2]
