@@ -1,4 +1,4 @@
-"""A stub of OpenRouter's Unified Image API, with two models."""
+"""A stub of OpenRouter's Unified Image API, with three models."""
 
 from base64 import b64encode
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from imagen.domain.size import Size
 from imagen.testing import RecordedRequest, Stub, StubResponse
 
-BANANA, FLUX = "aurora/banana-2", "meadow/flux-9"
+BANANA, FLUX, TOKENS = "aurora/banana-2", "meadow/flux-9", "quill/tokens-1"
 
 
 def enum(*values: str) -> dict[str, object]:
@@ -82,6 +82,17 @@ ENDPOINTS = {
                 "aspect_ratio": enum("1:1", "16:9"),
                 "n": limits(1, 4),
             },
+        ),
+    ],
+    # One of its providers charges for tokens.
+    TOKENS: [
+        endpoint("quill", price=per_image(0.03)),
+        endpoint(
+            "nib",
+            price=[
+                {"billable": "output_image", "unit": "token", "cost_usd": 0.00003},
+                {"billable": "input_text", "unit": "token", "cost_usd": 0.000005},
+            ],
         ),
     ],
 }

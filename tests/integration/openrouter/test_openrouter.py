@@ -16,7 +16,7 @@ from tests.integration.openrouter.conftest import (
     job,
     reference,
 )
-from tests.integration.openrouter.stub import BANANA, FLUX
+from tests.integration.openrouter.stub import BANANA, FLUX, TOKENS
 from tests.integration.remote.server import Reply, ScriptedServer, json_reply
 
 from imagen.domain.consumption import UNTOUCHED
@@ -231,6 +231,28 @@ def test_the_price_is_that_of_the_most_expensive_provider(
     assert (listed.price.words, listed.price.as_of) == (words, "2026-12-01")
 
 
+@pytest.mark.parametrize(
+    ("providers", "known"), [([], False), (["nib"], False), (["quill"], True)]
+)
+def test_a_price_is_known_if_that_of_every_provider_is(
+    connect: Connect, providers: list[str], *, known: bool
+) -> None:
+    backend = connect(model=TOKENS, providers=providers)
+
+    assert bool(backend.capabilities_of("", RecordingContext()).prices) is known
+
+
+def test_a_model_is_read_once_for_all_jobs(
+    server: ScriptedServer, router: Router, connect: Connect
+) -> None:
+    router.made = answer(ONE)
+    backend = connect()
+    for _ in range(2):
+        backend.generate(job(), RecordingContext())
+
+    assert len(server.sent("GET", "/")) == 1
+
+
 def test_a_model_is_read_once_a_day(
     server: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
@@ -394,6 +416,7 @@ def problem(code: object, message: str, **metadata: object) -> Mapping[str, obje
             Refused,
             'OpenRouter refuses the image: Input was flagged ["violence"].',
         ),
+        (403, problem(403, "No", reasons=["violence"]), Refused, 'No ["violence"]'),
         (403, problem(403, "Key limit exceeded"), Unauthorized, "Key limit exceeded"),
         (413, problem(413, "Request too large"), InvalidRequest, "too large"),
         (429, problem(429, "Rate limited"), Throttled, "Rate limited"),
