@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.integration.openrouter.conftest import (
@@ -42,7 +43,9 @@ DOLLARS = {"cost": 0.01323, "is_byok": False}
 
 def body_of(server: ScriptedServer) -> dict[str, Any]:
     (request,) = server.sent("POST", "/")
-    return request.body
+    body = request.body
+    assert UUID(str(body.pop("session_id"))).version == 4
+    return body
 
 
 def outcome(work: Callable[[], Any]) -> Any:
@@ -387,6 +390,17 @@ def test_fewer_images_than_requested_are_taken(
 
 
 # Errors
+
+
+def test_a_lost_job_is_named_as_openrouter_shows_it(
+    server: ScriptedServer, router: Router, connect: Connect
+) -> None:
+    router.made = Reply(dropped=True)
+    failure = outcome(lambda: connect().generate(job(), RecordingContext()))
+
+    (request,) = server.sent("POST", "/")
+    assert isinstance(failure, Unfinished)
+    assert f"shows it as the session {request.body['session_id']}." in failure.message
 
 
 def problem(code: object, message: str, **metadata: object) -> Mapping[str, object]:

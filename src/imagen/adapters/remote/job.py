@@ -272,7 +272,7 @@ class RemoteJob:
         raise AssertionError
 
     def _submit_once(self, request: httpx.Request, *, repeated: bool) -> Answer:
-        submission = Submission(self._vendor, self._client, job=self._job)
+        submission = Submission(self._vendor, self._client, self._requests)
         send = partial(submission.send, request, repeated=repeated)
         began = self._clock.monotonic()
         with submission.sending(repeated=repeated):

@@ -8,21 +8,22 @@ state. Nothing that the vendor file returns or raises changes that.
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, cast
 
 from imagen.adapters.remote.http_library import httpx
+from imagen.adapters.remote.requests import JobRequests
 from imagen.adapters.remote.vendor import (
     HttpResponse,
     JobAccepted,
     JobFailed,
     JobSucceeded,
+    TracingVendor,
     UnreadableResponse,
     Vendor,
 )
 from imagen.adapters.remote.vendor_client import VendorClient
 from imagen.domain.consumption import UNTOUCHED
 from imagen.domain.errors import BackendError, ImagenError, Unavailable, Unfinished
-from imagen.domain.job import ImageJob
 
 # 408 and 425 are about the request; with 499 Google and nginx report that a request was
 # cancelled which may have begun.
@@ -43,10 +44,12 @@ class UnknownState(Unfinished):
 class Submission:
     """Sends the submit requests of one job, and decides what became of the job."""
 
-    def __init__(self, vendor: Vendor, client: VendorClient, *, job: ImageJob) -> None:
+    def __init__(
+        self, vendor: Vendor, client: VendorClient, requests: JobRequests
+    ) -> None:
         self._vendor = vendor
         self._client = client
-        self._job = job
+        self._requests = requests
 
     def send(self, request: httpx.Request, *, repeated: bool) -> Answer:
         """Send the submit request, and return the meaning of the response.
@@ -59,11 +62,17 @@ class Submission:
             Unfinished: the job may exist.
             ImagenError: the job does not exist, or has ended.
         """
-        with self.sending(repeated=repeated):
-            response = self._client.send(request, creates=True)
-        if response.ok:
-            return self._read_answer(response)
-        return self._reject(response, repeated=repeated)
+        try:
+            with self.sending(repeated=repeated):
+                response = self._client.send(request, creates=True)
+            if response.ok:
+                return self._read_answer(response)
+            return self._reject(response, repeated=repeated)
+        except Unfinished as error:
+            if hasattr(self._vendor, "trace"):
+                trace = cast("TracingVendor", self._vendor).trace(self._requests.key)
+                error.args = (f"{error.message} {trace}",)
+            raise
 
     @contextmanager
     def sending(self, *, repeated: bool) -> Generator[None, None, None]:
@@ -96,7 +105,7 @@ class Submission:
 
     def _read_answer(self, response: HttpResponse) -> Answer:
         try:
-            return _check_answer(self._vendor.submitted(self._job, response))
+            return _check_answer(self._vendor.submitted(self._requests.job, response))
         except Exception as error:
             # A success that cannot be read may come from a proxy, but also from the
             # vendor, which would then have accepted a job that costs money.

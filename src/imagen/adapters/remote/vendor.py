@@ -361,6 +361,17 @@ class LookupVendor(PollingVendor, Protocol):
         ...
 
 
+class TracingVendor(Vendor, Protocol):
+    """A vendor that shows its jobs to the user by a name that is sent with them."""
+
+    def trace(self, key: str) -> str:
+        """Return a sentence about where the user finds the job with this key.
+
+        It is added to the error for a job whose response was lost.
+        """
+        ...
+
+
 class CheckableVendor(Vendor, Protocol):
     """A vendor with a free request that needs the credentials."""
 

@@ -74,7 +74,7 @@ class OpenRouter:
         return HttpRequest(
             method="POST",
             path="images",
-            json=cast("OpenRouterJob", job).body,
+            json={**cast("OpenRouterJob", job).body, "session_id": key},
             timeout=job.timeout * job.count,
         )
 
@@ -83,6 +83,10 @@ class OpenRouter:
     ) -> JobSucceeded | JobFailed:
         """Return the images of the answer, and their cost."""
         return read_answer(response, seed=job.seed, server=self.name)
+
+    def trace(self, key: str) -> str:
+        """Return where the user sees whether a lost job was made, and what it cost."""
+        return f"openrouter.ai/activity shows it as the session {key}."
 
     def for_job(self, job: ImageJob, *, previews: bool) -> "CostLookup":
         """Return a vendor file that can look up the cost of this job."""
