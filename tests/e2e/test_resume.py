@@ -305,6 +305,29 @@ def test_what_another_process_works_on_is_left_alone(
     assert named.err == f"imagen: {sample_id(2)}: Another process is working on it.\n"
 
 
+def test_a_job_that_another_process_takes_meanwhile_is_counted(
+    submit: Submit,
+    start: Start,
+    env: dict[str, str],
+    server: ReplicateServer,
+    jobs: Jobs,
+    accounts: Accounts,
+) -> None:
+    for prompt in ("a red fox", "a brown fox"):
+        server.trouble(never_ends=True)
+        submit(prompt)
+    (other,) = [job["id"] for job in jobs() if job["prompt"] == "a brown fox"]
+    process = start("resume", env=env)
+    server.wait_until(lambda: server.looked, seconds=60)
+
+    assert accounts.journal.claim(other)
+    server.end()
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, len(out.splitlines())) == (0, 1)
+    assert b"imagen: 1 job is in progress in another process.\n" in err
+
+
 def test_several_that_resume_at_once_share_the_work(
     received: Leave,
     start: Start,
