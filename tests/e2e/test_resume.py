@@ -309,6 +309,7 @@ def test_a_job_that_another_process_takes_meanwhile_is_counted(
     submit: Submit,
     start: Start,
     env: dict[str, str],
+    *,
     server: ReplicateServer,
     jobs: Jobs,
     accounts: Accounts,
