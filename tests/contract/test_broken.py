@@ -7,7 +7,7 @@ from tests.contract.broken import check_broken
 from tests.nightly import NIGHTLY
 
 HERE = Path(__file__).parent
-PARTS = 24 if NIGHTLY else 4  # of the broken backends, which mostly wait
+PARTS = 24 if NIGHTLY else 2  # of the broken backends, which mostly wait
 
 
 @pytest.mark.timeout(1200)  # long enough for all tests of all implementations by night

@@ -167,7 +167,14 @@ def find_stranger() -> list[str]:
     pytest.skip("another user cannot start Python here")
 
 
-@pytest.mark.parametrize("home", [None, "/nonexistent", "/root", "/"])
+@pytest.mark.parametrize(
+    "home",
+    [
+        None,
+        "/root",
+        *(pytest.param(each, marks=pytest.mark.nightly) for each in ("/", "/nowhere")),
+    ],
+)
 def test_a_user_without_an_entry_and_a_home(
     open_folder: Path, home: str | None
 ) -> None:
