@@ -78,7 +78,10 @@ _LONGEST = timedelta(days=1)
 
 
 class SqliteJoinableRequests:
-    """Columns of the table of idempotency keys.
+    """A record of the server's requests without an idempotency key.
+
+    They are rows of the table of idempotency keys, under the server's own caller and
+    key, and with the state of their connection.
 
     Used by several threads and processes at once. A connection belongs to a process and
     is lost with it. Nothing is synced to the disk: the journal's own sync covers a
@@ -149,7 +152,13 @@ class SqliteJoinableRequests:
         ended_at: datetime | None = None,
         answer: StoredAnswer | None = None,
     ) -> None:
-        """Record what is given, of a new or a known request."""
+        """Record what is given, of a new or a known request.
+
+        Args:
+            at: The time of the request; None if only a known one is changed.
+            retries: The retry number of the connection.
+            ended_at: No process works on the request since then.
+        """
         self._write(
             _UPDATE if at is None else _SAVE,
             key,
