@@ -298,7 +298,7 @@ def test_the_guide_quotes_the_examples() -> None:
         assert body.rstrip() in (ROOT / block_name(name)).read_text("utf-8")
 
 
-@pytest.mark.nightly  # examples/ runs the same contract by day
+@pytest.mark.nightly  # by day imagen-easel runs the same contract
 @pytest.mark.parametrize(
     "package",
     ["imagen-crayon", "imagen-square"],
@@ -356,7 +356,8 @@ def guide_commands(package: str) -> list[str]:
     return commands
 
 
-# By day `tests/contract/test_broken.py` runs both contracts inside its process.
+# By day `tests/contract/test_broken.py` runs the contract of imagen-easel inside its
+# process, and mistakes of both.
 @pytest.mark.nightly
 @pytest.mark.parametrize("example", ["imagen-chalk", "imagen-easel"])
 def test_an_example_package_passes_its_tests(example: str) -> None:
