@@ -27,6 +27,7 @@ from imagen.domain.result import StoredImage
 from imagen.engine.recorder import Recorder
 
 if TYPE_CHECKING:
+    from imagen.domain.shutdown import ModelShutdown
     from imagen.domain.sweep import SweepPlan
     from imagen.engine.old_files import OldFiles
     from imagen.engine.store import Numbering, StoreImage
@@ -87,6 +88,7 @@ def build_generate(
         random_int=random_int,
         caller=caller,
         price_of=look_up_price,
+        shutdown_of=_look_up_shutdown,
         budgets=tuple(
             budget
             for budget in runtime.settings.budgets
@@ -239,6 +241,14 @@ def build_resume(runtime: Runtime, *, listen: Listener = ignore_event) -> "Resum
         clock=runtime.clock,
         listen=listener,
     )
+
+
+def _look_up_shutdown(provider: str, model: str) -> "ModelShutdown | None":
+    if not provider:
+        return None
+    from imagen.adapters.system.shutdowns import look_up_shutdown  # noqa: PLC0415 - reads a table
+
+    return look_up_shutdown(provider, model)
 
 
 def _build_old_files(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "generate": ("imagen.cli.generate:generate", "Generate images from a prompt."),
     "setup": ("imagen.cli.setup:setup", "Find your backends and write the config."),
+    "models": ("imagen.cli.models:models", "List models, their prices and abilities."),
+    "styles": ("imagen.cli.styles:styles", "List the styles."),
     "backends list": (
         "imagen.cli.backends:list_",
         "List the configured backends and the adapters.",

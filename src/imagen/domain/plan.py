@@ -1,6 +1,7 @@
 """From a request to the calls that will be sent. Nothing is sent here."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +17,9 @@ from imagen.domain.seed import RandomInt
 from imagen.domain.size import Size
 from imagen.domain.style import apply_style, combine_negatives
 
+if TYPE_CHECKING:
+    from imagen.domain.shutdown import ShutdownOf
+
 # RFC 9649: a side has 14 bits.
 LARGEST_WEBP_SIDE = 16383
 
@@ -29,6 +33,7 @@ def plan_images(
     now: datetime,
     media_type: str | None = None,
     price_of: PriceOf = no_price,
+    shutdown_of: "ShutdownOf | None" = None,
 ) -> GenerationPlan:
     """Decide everything that can be decided before the first call.
 
@@ -89,6 +94,13 @@ def plan_images(
     if kind := capabilities.output_type:
         note = _describe_output(template.model or instance.name, kind)
         report = msgspec.structs.replace(report, notes=(*report.notes, note))
+    model = template.model or capabilities.model
+    end = shutdown_of and shutdown_of(capabilities.provider, model)
+    if end:
+        today = now.astimezone(UTC).date()
+        if end.is_near(today=today):
+            note = end.describe(model, today=today).removesuffix(".")
+            report = msgspec.structs.replace(report, notes=(*report.notes, note))
     return GenerationPlan(
         instance=instance,
         request=msgspec.structs.replace(request, count=count),

@@ -1,8 +1,16 @@
 """Models that their vendor shuts down, or has shut down."""
 
+from collections.abc import Callable
 from datetime import date
+from typing import TypeAlias
 
 import msgspec
+
+ShutdownOf: TypeAlias = "Callable[[str, str], ModelShutdown | None]"
+"""Returns the end of a model of a provider; None if none is known."""
+
+WARNING_DAYS = 60
+"""Days before the end of a model from which on it is warned of."""
 
 
 class ModelShutdown(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +37,10 @@ class ModelShutdown(msgspec.Struct, frozen=True, kw_only=True):
         stem, star, _ = self.model.partition("*")
         same = model.startswith(stem) if star else model == self.model
         return same and provider == self.provider
+
+    def is_near(self, *, today: date) -> bool:
+        """Return whether the end is past, or near enough for a warning."""
+        return (self.day - today).days <= WARNING_DAYS
 
     def describe(self, model: str, *, today: date) -> str:
         """Return a sentence about the end of a model, with what to use instead."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -34,6 +35,9 @@ from imagen.engine.store import StoreImage
 from imagen.ports.backend import ImageBackend, PerModelBackend, WarmupBackend
 from imagen.ports.clock import Clock
 
+if TYPE_CHECKING:
+    from imagen.domain.shutdown import ShutdownOf
+
 
 class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     """The use case that makes images and spends money; the only one.
@@ -55,6 +59,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
     caller: str = ""
     origin: str = ""
     price_of: PriceOf = no_price
+    shutdown_of: "ShutdownOf | None" = None
     budgets: tuple[Budget, ...] = ()
     retry: RetryPolicy = RetryPolicy()
     live: bool = False
@@ -97,6 +102,7 @@ class GenerateImages(msgspec.Struct, frozen=True, kw_only=True):
             now=self.clock.now(),
             media_type=self.store.place.destination.media_type,
             price_of=self.price_of,
+            shutdown_of=self.shutdown_of,
         )
         if request.count is None:
             self.check_target(count=plan.count)

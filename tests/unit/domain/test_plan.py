@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ from imagen.domain.instance import Instance
 from imagen.domain.job import GenerationPlan
 from imagen.domain.plan import plan_images
 from imagen.domain.request import GenerationRequest
+from imagen.domain.shutdown import ModelShutdown
 from imagen.domain.sidecar import Change
 from imagen.domain.size import Size, SizeRule
 from imagen.domain.style import Style
@@ -400,3 +401,28 @@ def test_a_model_that_returns_no_common_image_is_a_note(
     [note] = plan.parameter_report.warnings()
     assert words in note
     assert estimate_plan(plan).notes == (note,)
+
+
+@pytest.mark.parametrize(
+    ("day", "note"),
+    [
+        (date(2026, 5, 8), "old was shut down on 2026-05-08; use new"),
+        (date(2026, 7, 7), "old will be shut down on 2026-07-07; use new"),
+        (date(2026, 7, 8), None),
+    ],
+)
+def test_a_model_that_ends_within_sixty_days_is_a_note(
+    day: date, note: str | None
+) -> None:
+    end = ModelShutdown(provider="shop", model="old", day=day, successor="new")
+
+    plan = plan_images(
+        GenerationRequest(prompt="a cat", strict=True),
+        instance=Instance(name="box", adapter="fake"),
+        capabilities=able(model="old", provider="shop"),
+        random_int=lambda bound: bound - 1,
+        now=AT,
+        shutdown_of=lambda *names: end if end.applies_to(*names) else None,
+    )
+
+    assert plan.parameter_report.notes == (() if note is None else (note,))
