@@ -21,7 +21,7 @@ from tests.integration.serve.javascript import (
     read_image,
 )
 from tests.integration.serve.libraries import LANGCHAIN, LITELLM, Library
-from tests.integration.serve.proxy import NGINX, nginx
+from tests.integration.serve.proxy import CADDY, NGINX, caddy, nginx
 from tests.integration.serve.running import Running, until
 from tests.integration.serve.test_joining import jobs
 from tests.integration.serve.test_joining_elsewhere import finish
@@ -97,6 +97,19 @@ def test_openais_client_behind_a_proxy_that_cuts_pays_once(
     before = len(running.stored)
     with nginx(tmp_path, to=running.port, timeout="1s") as url:
         generate(running, vendor, url, timeout=None)
+
+    assert vendor.created == vendor.paid == len(running.stored) - before == 1
+
+
+@pytest.mark.skipif(
+    CADDY is None, reason="Caddy is not installed (apt-get install caddy)"
+)
+def test_openais_client_behind_the_caddy_of_the_docs_pays_once(
+    running: Running, vendor: ReplicateServer, tmp_path: Path
+) -> None:
+    before = len(running.stored)
+    with caddy(tmp_path, to=running.port) as url:
+        generate(running, vendor, url, timeout=1.0)
 
     assert vendor.created == vendor.paid == len(running.stored) - before == 1
 
