@@ -224,7 +224,7 @@ def test_polls_a_workflow_under_three_words() -> None:
             422,
             [{"msg": "no", "type": "content_policy_violation", "categories": ["hate"]}],
             Refused,
-            "rejects the content of the request: no .content_policy_violation: hate",
+            "rejects the content of the request: no .hate",
         ),
         (502, b"<html>nginx</html>", Unfinished, "may have accepted the job"),
     ],

@@ -39,6 +39,9 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
         content: A body as bytes; None for none.
         files: Fields of a multipart form: file name, content and media type.
         timeout: Seconds without a byte; None for the default of this kind of request.
+        reads: Statuses without success whose response is returned, for a vendor that
+            reports the end of a job with them; others raise the error. Not for a submit
+            request.
         note: The activity that is reported while the request runs; "" for none.
     """
 
@@ -50,6 +53,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes | None = None
     files: Mapping[str, tuple[str, bytes, str]] = {}
     timeout: float | None = None
+    reads: frozenset[int] = frozenset()
     note: str = ""
 
 
@@ -227,7 +231,7 @@ class Vendor(Protocol):
     `idempotent` (True: the same submit request with the same key is one job), `named`
     (True: the key is the id of the job, so that a job whose response was lost can be
     polled) and `hosts` (names of the vendor's other hosts, to which the credentials may
-    be sent).
+    be sent; a name stands for its subdomains, too, and `*` for one label).
 
     Attributes:
         name: The vendor's name, for messages.

@@ -1,5 +1,6 @@
 """The HTTP client of a vendor: sends one request, once, to the vendor's own hosts."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import datetime
@@ -68,7 +69,7 @@ class VendorClient:
         variables = [key_env] if isinstance(key_env, str) else key_env
         names = [format_variable(each) for each in variables if each]
         self._missing = join_missing(names)
-        self._hosts: tuple[str, ...] = tuple(getattr(vendor, "hosts", ()))
+        self._hosts = [_compile_host(own) for own in getattr(vendor, "hosts", ())]
         self.http = build_client(
             self.base_url,
             headers=credentials,
@@ -164,13 +165,13 @@ class VendorClient:
     def read(
         self, request: HttpRequest, *, timeout: float = READ_TIMEOUT
     ) -> HttpResponse:
-        """Send a request that may be repeated, and return a successful response.
+        """Send a request that may be repeated, and return a response that it reads.
 
         Raises:
             ImagenError: there is none.
         """
         response = self.send(self.build(request, timeout=timeout))
-        if response.ok:
+        if response.ok or response.status in request.reads:
             return response
         error = self.to_error(response)
         if response.status >= _SERVER_ERROR and not isinstance(error, Throttled):
@@ -236,8 +237,14 @@ class VendorClient:
         parts = urlsplit(url)
         host = parts.hostname or ""
         return parts.scheme == "https" and any(
-            host == own or host.endswith(f".{own}") for own in self._hosts
+            own.fullmatch(host) for own in self._hosts
         )
+
+
+def _compile_host(own: str) -> re.Pattern[str]:
+    """Return the pattern of a host and its subdomains."""
+    labels = re.escape(own).replace(r"\*", r"[a-z0-9-]+")
+    return re.compile(rf"(?:[^.]+\.)*{labels}")
 
 
 def has_same_origin(url: str, other: str) -> bool:

@@ -28,7 +28,7 @@ HOME = "https://api.pencil.example/v1"
 
 
 class PencilWithFiles(Pencil):
-    hosts = ("api.pencil.example", "pencil.example")
+    hosts = ("api.pencil.example", "pencil.example", "api.*.brush.example")
 
 
 def client(home: str = HOME) -> VendorClient:
@@ -142,6 +142,9 @@ def test_behind_a_proxy_the_proxy_resolves_names(
         (HOME, "http://pencil.example/x", False),
         (HOME, "https://pencil.example.evil.io/x", False),
         (HOME, "https://evilpencil.example/x", False),
+        (HOME, "https://api.eu1.brush.example/x", True),
+        (HOME, "https://files.eu1.brush.example/x", False),
+        (HOME, "https://api.a.b.brush.example/x", False),
         ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/out", True),
         ("http://127.0.0.1:9/v1", "http://127.0.0.1:10/out", False),
     ],

@@ -10,7 +10,6 @@ from contextlib import suppress
 from decimal import Decimal
 from functools import cache, cached_property
 from math import ceil
-from pathlib import Path
 from threading import Lock
 
 import msgspec
@@ -29,6 +28,7 @@ from imagen.adapters.remote.models.inputs import (
 )
 from imagen.adapters.remote.models.matching import SentInputs, describe_sent
 from imagen.adapters.remote.models.schema import Field, read_fields
+from imagen.adapters.remote.models.table import ModelTable, load_model_table
 from imagen.adapters.remote.vendor import Exchange, HttpRequest
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.consumption import Used
@@ -207,9 +207,10 @@ class ModelCatalog:
         if cached is not None:
             return self._keep(name, cached)
         table = _load_table()
-        if (entry := table.models.get(name)) is None:
+        if name not in table.models:
             return None
-        return self._add(name, table.read_fields(entry), Description(unit=entry.unit))
+        details = Description(unit=table.models[name].unit)
+        return self._add(name, table.read_fields(name), details)
 
     def load(self, name: str) -> Exchange[Model]:
         """Return the model, from memory or else from the API."""
@@ -313,26 +314,9 @@ class _Prices(msgspec.Struct, frozen=True):
     prices: tuple[_ListedUnit, ...]
 
 
-class _TableModel(msgspec.Struct, frozen=True):
-    unit: str
-    required: list[str]
-    properties: dict[str, object]
-
-
-class _Table(msgspec.Struct, frozen=True):
-    schemas: dict[str, object]
-    models: dict[str, _TableModel]
-
-    def read_fields(self, entry: _TableModel) -> tuple[Field, ...]:
-        inputs = {"required": entry.required, "properties": entry.properties}
-        schemas = {**self.schemas, "Input": inputs}
-        return read_fields({"components": {"schemas": schemas}})
-
-
 @cache
-def _load_table() -> _Table:
-    content = Path(__file__).with_name("models.json").read_bytes()
-    return msgspec.json.decode(content, type=_Table)
+def _load_table() -> ModelTable:
+    return load_model_table(__file__)
 
 
 def _find_input(openapi: object) -> str:

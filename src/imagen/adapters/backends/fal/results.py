@@ -4,13 +4,17 @@ Shapes: fal-client 1.0.3 and fal.ai/docs, autumn 2026. Nothing here sends reques
 """
 
 from collections.abc import Iterator, Mapping
-from typing import cast
 
 import msgspec
 
 from imagen.adapters.backends.fal.catalog import Model
 from imagen.adapters.remote.json_values import as_line, as_list, as_mapping
 from imagen.adapters.remote.models.progress import read_progress
+from imagen.adapters.remote.problems import (
+    describe_problem,
+    list_problems,
+    parse_problem,
+)
 from imagen.adapters.remote.vendor import (
     HttpResponse,
     JobFailed,
@@ -172,15 +176,20 @@ def read_result(
 
 def to_error(response: HttpResponse) -> ImagenError | str:
     """Return the error for a response without success, or fal's own message."""
-    problem = _parse_problem(response.content)
-    detail = _describe_problem(problem)
+    problem = parse_problem(response.content)
+    detail = describe_problem(problem)
     more = f": {detail}" if detail else ""
+    policies = [e for e in list_problems(problem) if e.get("type") == _CONTENT]
     match response.status:
         case 404:
             return NotFound(f"fal does not have it, or not for this key{more}.")
-        case 422 if _CONTENT in detail:
+        case 422 if policies:
+            kinds = [
+                str(kind) for e in policies for kind in as_list(e.get("categories"))
+            ]
+            listed = f" ({', '.join(kinds)})" if kinds else ""
             return Refused(
-                f"fal rejects the content of the request{more}.",
+                f"fal rejects the content of the request{more}{listed}.",
                 hint="Change the prompt or the reference images.",
             )
         case 422:
@@ -211,34 +220,3 @@ def _read_units(header: str | None) -> float | None:
     except ValueError:
         return None
     return units if 0 <= units <= _MAX_UNITS else None
-
-
-def _parse_problem(body: bytes) -> object:
-    """Return the body of an error response; None for the page of a proxy."""
-    try:
-        return cast("object", msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeError):
-        return None
-
-
-def _describe_problem(problem: object) -> str:
-    """Return the reason in a body of any of fal's forms; "" if there is none."""
-    found = as_mapping(problem)
-    detail = found.get("detail") or found.get("error") or found.get("message")
-    if message := as_mapping(detail).get("message"):
-        detail = message
-    # Some models return the list without `detail`.
-    entries = [as_mapping(each) for each in as_list(detail) or as_list(problem)]
-    if not entries:
-        return as_line(detail, longest=_MAX_TEXT)
-    return as_line("; ".join(map(_describe_entry, entries)), longest=_MAX_TEXT)
-
-
-def _describe_entry(entry: Mapping[str, object]) -> str:
-    """Return `image_size.width: too large`, and the categories of a policy."""
-    path = [str(step) for step in as_list(entry.get("loc")) if step != "body"]
-    text = as_line(entry.get("msg"), longest=_MAX_TEXT)
-    if entry.get("type") == _CONTENT:
-        kinds = ", ".join(map(str, as_list(entry.get("categories"))))
-        text = f"{text} ({_CONTENT}{f': {kinds}' if kinds else ''})"
-    return f"{'.'.join(path)}: {text}" if path else text
