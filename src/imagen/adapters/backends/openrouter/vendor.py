@@ -131,7 +131,10 @@ class CostLookup(OpenRouter):
 
     def poll(self, reference: str) -> Exchange[JobStatus]:
         """Return the images with the cost of the generation."""
-        response = yield HttpRequest(path="generation", query={"id": reference})
+        # The images are here and not stored yet, so this must not take long.
+        response = yield HttpRequest(
+            path="generation", query={"id": reference}, timeout=2.0
+        )
         data = as_mapping(as_mapping(response.json(object)).get("data"))
         cost = read_cost(data, total="total_cost")
         ended = cast("JobSucceeded", self._ended)
