@@ -2,11 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import cast
-
-import msgspec
 
 from imagen.adapters.remote.json_values import as_line, as_list, as_mapping
+from imagen.adapters.remote.problems import parse_problem
 from imagen.adapters.remote.vendor import HttpResponse
 from imagen.domain.consumption import Used
 from imagen.domain.errors import (
@@ -37,7 +35,10 @@ def to_error(response: HttpResponse, server: str) -> ImagenError | str:
     Returns:
         The API's message if the error is the usual one of its status; "" for none.
     """
-    problem = _parse_problem(response.content)
+    body = parse_problem(response.content)
+    # Some errors come in a list of one.
+    first = next(iter(as_list(body)), body)
+    problem = as_mapping(as_mapping(first).get("error"))
     message = as_line(problem.get("message"), longest=_LONGEST)
     details = [as_mapping(detail) for detail in as_list(problem.get("details"))]
     reasons = {detail.get("reason") for detail in details}
@@ -108,14 +109,3 @@ def _to_quota_error(
     delays = (_DELAY.fullmatch(str(detail.get("retryDelay"))) for detail in details)
     seconds = next((float(found[1]) for found in delays if found), None)
     return to_throttled(server, detail=message, retry_after=seconds)
-
-
-def _parse_problem(body: bytes) -> Mapping[str, object]:
-    """Return the error of a response; empty for the page of a proxy."""
-    try:
-        problem = cast("object", msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeError):
-        return {}
-    # Some errors come in a list of one.
-    first = next(iter(as_list(problem)), problem)
-    return as_mapping(as_mapping(first).get("error"))

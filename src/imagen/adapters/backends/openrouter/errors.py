@@ -1,11 +1,9 @@
 """The errors of OpenRouter, with an HTTP status or in an answer with status 200."""
 
 from collections.abc import Mapping
-from typing import cast
-
-import msgspec
 
 from imagen.adapters.remote.json_values import as_line, as_mapping
+from imagen.adapters.remote.problems import parse_problem
 from imagen.adapters.remote.vendor import HttpResponse
 from imagen.domain.errors import (
     BackendError,
@@ -30,7 +28,7 @@ def to_error(response: HttpResponse, server: str) -> ImagenError | str:
     Returns:
         OpenRouter's message if the error is the usual one of its status; "" for none.
     """
-    problem = _parse_problem(response.content)
+    problem = as_mapping(as_mapping(parse_problem(response.content)).get("error"))
     message = _describe(problem)
     if _is_moderation(problem, message):
         return _refusal(server, problem, message)
@@ -67,15 +65,6 @@ def to_failure(problem: Mapping[str, object], server: str) -> ImagenError:
             )
         case _:
             return BackendError(f"{server} made no image: {message}.")
-
-
-def _parse_problem(body: bytes) -> Mapping[str, object]:
-    """Return the error of a response; empty for the page of a proxy."""
-    try:
-        decoded = as_mapping(cast("object", msgspec.json.decode(body)))
-    except (msgspec.DecodeError, UnicodeError):
-        return {}
-    return as_mapping(decoded.get("error"))
 
 
 def _describe(problem: Mapping[str, object]) -> str:

@@ -4,15 +4,13 @@
 # instance loads this module.
 import re
 from collections.abc import Mapping
-from typing import cast
-
-import msgspec
 
 from imagen.adapters.remote.json_values import (
     as_line,
     as_mapping,
     as_number,
 )
+from imagen.adapters.remote.problems import parse_problem
 from imagen.adapters.remote.vendor import HttpResponse
 from imagen.domain.errors import ImagenError, InvalidRequest, Refused, Unavailable
 
@@ -39,7 +37,7 @@ def to_error(response: HttpResponse, server: str) -> ImagenError | str:
     Returns:
         Replicate's message if the error is the usual one of its status; "" for none.
     """
-    problem = _parse_problem(response.content)
+    problem = as_mapping(parse_problem(response.content))
     detail = as_line(
         problem.get("detail") or problem.get("title"), longest=_MAX_DETAIL
     ).removeprefix("- ")
@@ -86,11 +84,3 @@ def _read_wait(
         return parse_retry_after(header)
     found = _RETRY_SECONDS.search(detail)
     return float(found[1]) if found else None
-
-
-def _parse_problem(body: bytes) -> Mapping[str, object]:
-    """Return the body of an error response; empty for the HTML page of a proxy."""
-    try:
-        return as_mapping(cast("object", msgspec.json.decode(body)))
-    except (msgspec.DecodeError, UnicodeError):
-        return {}
