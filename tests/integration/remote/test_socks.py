@@ -17,6 +17,7 @@ from imagen.adapters.backends.comfyui.adapter import ComfyOptions, create
 from imagen.adapters.remote.client import build_client
 from imagen.adapters.remote.errors import translate_errors
 from imagen.adapters.system.clock import SystemClock
+from imagen.adapters.system.installation import format_install_command
 from imagen.backend import BackendContext, Secrets
 from imagen.domain.errors import Misconfigured, Unavailable
 from imagen.domain.job import ImageJob
@@ -176,4 +177,4 @@ def test_without_the_extra_the_command_to_install_it_is_named(
     with pytest.raises(Misconfigured, match="SOCKS proxy") as failed:
         build_client("http://a.example")
 
-    assert failed.value.hint == "pip install 'imagen-studio[socks]'"
+    assert failed.value.hint == f"Run: {format_install_command('socks')}"
