@@ -36,6 +36,7 @@ class CuttingRelay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        _shut(self._listener)  # ends `accept`, which closing does not
         self._listener.close()
 
     def cut_all(self) -> None:
