@@ -14,9 +14,12 @@ def look_up_price(
 ) -> Price | None:
     """Return the price of a model at a provider; None when it is unknown.
 
+    Azure charges what OpenAI charges.
+
     For machines that are billed by the second, the model is `hardware:gpu-h100` etc.
     """
-    return find_price(load_price_table(), provider, model, parameters)
+    listed = "openai" if provider == "azure" else provider
+    return find_price(load_price_table(), listed, model, parameters)
 
 
 @cache

@@ -1,5 +1,6 @@
 """Prices, and the cost of a call according to its price."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
@@ -20,6 +21,7 @@ Unit: TypeAlias = Literal[
 # Vendors quote prices per million tokens.
 MILLION = 1_000_000
 
+_SNAPSHOT = re.compile(r"-20\d\d-\d\d-\d\d$", re.ASCII)
 _METERED = {"per_second", "per_token"}
 # More digits than a price and an amount have together, so that no product is rounded.
 _EXACT = Context(prec=1000)
@@ -101,8 +103,9 @@ class ListedPrice(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: The vendor's name of the model.
         when: The model parameters that select this tier, with the selecting values.
-        from_megapixels: Minimum image size that selects this tier if no parameter does;
-            infinite if the size never selects it.
+        from_megapixels: Minimum image size that selects this tier if no parameter does,
+            or among those that the parameters select; infinite if the size never
+            selects it.
         default: Whether the tier applies if nothing selects one. If the vendor's
             default is unknown, this is the most expensive tier, so that budgets are
             not exceeded.
@@ -142,9 +145,12 @@ def find_price(
     model: str,
     parameters: Mapping[str, object],
 ) -> Price | None:
-    """Return a price from a table; `owner/name:version` is priced as `owner/name`."""
+    """Return a price from a table.
+
+    `owner/name:version` is priced as `owner/name`, and `name-2026-09-08` as `name`.
+    """
     lines = [line for line in table if line.provider == provider]
-    for name in (model, model.partition(":")[0]):
+    for name in (model, model.partition(":")[0], _SNAPSHOT.sub("", model)):
         if tiers := [line for line in lines if line.model == name]:
             tier = _select_tier(tiers, parameters)
             return None if tier is None else tier.price
@@ -210,16 +216,17 @@ def _select_tier(
 ) -> ListedPrice | None:
     """Return the tier selected by parameters, else by size, else the default."""
     allowed = [tier for tier in tiers if _allows(tier, parameters)]
-    for tier in allowed:
-        if tier.when.keys() <= parameters.keys():
-            return tier
-    size = parameters.get("size")
+    selected = [tier for tier in allowed if tier.when.keys() <= parameters.keys()]
+    if len(selected) == 1:
+        return selected[0]
+    allowed, size = selected or allowed, parameters.get("size")
     if isinstance(size, Size):
         megapixels = size.megapixels
         reached = [tier for tier in allowed if tier.from_megapixels <= megapixels]
         if reached:
             return max(reached, key=lambda tier: tier.from_megapixels)
-    return next((tier for tier in allowed if tier.default), None)
+    default = next((tier for tier in allowed if tier.default), None)
+    return default or next(iter(selected), None)
 
 
 def _allows(tier: ListedPrice, parameters: Mapping[str, object]) -> bool:

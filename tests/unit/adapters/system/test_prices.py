@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from itertools import groupby
+from math import inf
 
 import pytest
 
@@ -41,9 +42,14 @@ def test_every_model_has_one_price_by_default(lines: list[ListedPrice]) -> None:
 @pytest.mark.parametrize("lines", MODELS, ids=named)
 def test_every_tier_is_found_by_each_of_its_values(lines: list[ListedPrice]) -> None:
     for line in lines:
+        size: dict[str, object] = {}
+        if line.from_megapixels < inf:
+            side = 1024 * (1 + int(line.from_megapixels**0.5))
+            size = {"size": Size(side, side)}
         for name, values in line.when.items():
             for value in values:
-                found = look_up_price(line.provider, line.model, {name: value})
+                given = {**size, name: value}
+                found = look_up_price(line.provider, line.model, given)
                 assert found == line.price
 
 
@@ -108,3 +114,24 @@ def test_a_model_of_the_community_has_no_price() -> None:
 
 def test_the_table_is_decoded_once() -> None:
     assert load_price_table() is load_price_table()
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "estimate"),
+    [
+        ("gpt-image-2.5-flare", {"quality": "low", "size": Size()}, 6_150),
+        ("gpt-image-2.5-flare-2026-09-08", {"quality": "low"}, 11_130),
+        ("gpt-image-2.6-flare", {"size": Size()}, 221_100),
+        ("gpt-image-2.6-flare", {"size": Size(3840, 2160)}, 400_260),
+        ("gpt-image-2.6-flare", {"size": Size(3840, 2160), "quality": "low"}, 44_490),
+    ],
+)
+@pytest.mark.parametrize("provider", ["openai", "azure"])
+def test_a_price_for_tokens_has_an_estimate_by_quality_and_size(
+    provider: str, model: str, parameters: Mapping[str, object], estimate: int
+) -> None:
+    price = look_up_price(provider, model, parameters)
+
+    assert estimate_cost(price, images=1, megapixels=1).micros == estimate
+    used = Used(images=1, tokens={"input_text": 14, "output_image": 439})
+    assert calculate_cost(price, used).micros == 13_240
