@@ -74,7 +74,9 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
         multiple: Both sides are multiples of this number of pixels.
         smallest: Minimum length of a side.
         largest: Maximum length of a side.
+        min_pixels: Minimum of width times height, less than half of the maximum.
         max_pixels: Maximum of width times height; None is unlimited.
+        max_ratio: How many times longer one side may be; None is unlimited.
         default: The size that the model or workflow has of its own, which is used
             without a request and supported even outside of the grid; None if unknown.
     """
@@ -83,7 +85,9 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
     multiple: int = 1
     smallest: int = SMALLEST_SIDE
     largest: int = LARGEST_SIDE
+    min_pixels: int = 0
     max_pixels: int | None = None
+    max_ratio: float | None = None
     default: Size | None = None
 
     def allows(self, size: Size) -> bool:
@@ -96,7 +100,11 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
             side % self.multiple == 0 and self.smallest <= side <= self.largest
             for side in size.sides
         )
-        return in_grid and not self._too_many(*size.sides)
+        return in_grid and not (
+            self._too_many(*size.sides)
+            or self._too_few(*size.sides)
+            or self._too_long(*size.sides)
+        )
 
     def nearest(self, size: Size) -> Size:
         """Return the closest supported size: first by aspect ratio, then by area."""
@@ -120,18 +128,26 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
         return Size(*self._fit_grid(size))
 
     def _fit_grid(self, size: Size) -> tuple[int, int]:
-        scale = max(1.0, self.smallest / min(size.sides))
-        scale = min(scale, self.largest / max(size.sides))
+        pixels, ratio = size.width * size.height, size.ratio
+        if self.max_ratio is not None:
+            ratio = min(self.max_ratio, max(1 / self.max_ratio, ratio))
+        sides = (pixels * ratio) ** 0.5, (pixels / ratio) ** 0.5
+        scale = max(1.0, self.smallest / min(sides), (self.min_pixels / pixels) ** 0.5)
+        scale = min(scale, self.largest / max(sides))
         if self.max_pixels is not None:
-            scale = min(scale, (self.max_pixels / (size.width * size.height)) ** 0.5)
-        width, height = (self._snap(side * scale) for side in size.sides)
-        # Rounding to the grid can exceed the limit again, by a step or two.
-        while self._too_many(width, height):
-            if width >= height:
-                width -= self.multiple
+            scale = min(scale, (self.max_pixels / pixels) ** 0.5)
+        short, long = sorted(self._snap(side * scale) for side in sides)
+        # Rounding to the grid can exceed a limit again, by a step or two.
+        while True:
+            if self._too_many(short, long):
+                long -= self.multiple
+                short, long = sorted((short, long))
+            elif self._too_few(short, long) or self._too_long(short, long):
+                short += self.multiple
+                short, long = sorted((short, long))
             else:
-                height -= self.multiple
-        return width, height
+                break
+        return (long, short) if size.width > size.height else (short, long)
 
     def _snap(self, side: float) -> int:
         lowest = -(-self.smallest // self.multiple) * self.multiple
@@ -140,6 +156,13 @@ class SizeRule(msgspec.Struct, frozen=True, kw_only=True):
 
     def _too_many(self, width: int, height: int) -> bool:
         return self.max_pixels is not None and width * height > self.max_pixels
+
+    def _too_few(self, width: int, height: int) -> bool:
+        return width * height < self.min_pixels
+
+    def _too_long(self, width: int, height: int) -> bool:
+        short, long = sorted((width, height))
+        return self.max_ratio is not None and long > short * self.max_ratio
 
 
 def _difference(choice: Size, size: Size) -> float:

@@ -18,8 +18,14 @@ def rules(draw: st.DrawFn) -> SizeRule:
     largest = draw(st.integers(lowest_in_grid, LARGEST_SIDE))
     fewest = lowest_in_grid**2
     max_pixels = draw(st.none() | st.integers(fewest, max(fewest, largest**2)))
+    most = max_pixels or (largest // multiple * multiple) ** 2
     return SizeRule(
-        multiple=multiple, smallest=lowest, largest=largest, max_pixels=max_pixels
+        multiple=multiple,
+        smallest=lowest,
+        largest=largest,
+        min_pixels=draw(st.integers(0, most // 3)),
+        max_pixels=max_pixels,
+        max_ratio=draw(st.none() | st.floats(1.5, 20)),
     )
 
 
@@ -141,3 +147,15 @@ def test_grows_what_is_too_small_in_its_shape() -> None:
     rule = SizeRule(smallest=256, largest=2048, multiple=64)
 
     assert rule.nearest(Size(64, 128)) == Size(256, 512)
+
+
+def test_grows_what_has_too_few_pixels_in_its_shape() -> None:
+    rule = SizeRule(multiple=16, min_pixels=655_360)
+
+    assert rule.nearest(Size(512, 256)) == Size(1152, 576)
+
+
+def test_shortens_what_is_too_long() -> None:
+    rule = SizeRule(multiple=16, max_ratio=3)
+
+    assert rule.nearest(Size(2048, 512)) == Size(1776, 592)
