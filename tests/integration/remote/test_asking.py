@@ -29,7 +29,7 @@ class Sketchbook(Pencil):
         response = yield kit.HttpRequest(
             method="POST",
             path="uploads",
-            files={"file": ("a.png", b"abc", "image/png")},
+            files=[("file", ("a.png", b"abc", "image/png"))],
         )
         name = response.json(str)
         return msgspec.structs.replace(job, options={"strength": name})

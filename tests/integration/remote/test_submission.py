@@ -320,7 +320,7 @@ class WithFile(Idempotent):
     """A vendor whose submit request is a form with a file."""
 
     def submit(self, job: kit.ImageJob, key: str) -> kit.HttpRequest:
-        files = {"image": ("fox.png", b"\x89PNG" * 9, "image/png")}
+        files = [("image", ("fox.png", b"\x89PNG" * 9, "image/png"))]
         return kit.HttpRequest(method="POST", path="/jobs", files=files)
 
 

@@ -75,6 +75,21 @@ def is_black(content: bytes) -> bool:
     return all(cast("int", high) <= darkest for _, high in extrema)
 
 
+def is_opaque(content: bytes) -> bool:
+    """Return whether no pixel of the first frame is transparent, even partly.
+
+    False for what cannot be decoded.
+    """
+    try:
+        with open_image(content) as image:
+            if not image.has_transparency_data:
+                return True
+            lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+    except UNREADABLE:
+        return False
+    return cast("int", lowest) == _LARGEST_BYTE
+
+
 def apply_orientation(image: Image.Image) -> Image.Image:
     """Return the first frame in RGB or RGBA, rotated as its EXIF orientation says."""
     image.load()

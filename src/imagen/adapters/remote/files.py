@@ -40,6 +40,10 @@ BLACK_IMAGE = (
     " model probably withheld the image"
 )
 
+OPAQUE_IMAGE = (
+    "a transparent background was requested, and the image has no transparent pixels"
+)
+
 
 class JobFiles:
     """Downloads the files of one job.
@@ -212,11 +216,16 @@ def _first_pause(error: Unfinished) -> float:
 
 def _add_warnings(status: JobSucceeded, image: GeneratedImage) -> GeneratedImage:
     warnings = status.warnings
-    if status.flagged:
-        from imagen.adapters.imaging.pixels import is_black  # noqa: PLC0415 - Pillow
+    if status.flagged or status.transparent:
+        from imagen.adapters.imaging.pixels import (  # noqa: PLC0415 - Pillow
+            is_black,
+            is_opaque,
+        )
 
-        if is_black(image.content):
+        if status.flagged and is_black(image.content):
             warnings = (*warnings, BLACK_IMAGE)
+        if status.transparent and is_opaque(image.content):
+            warnings = (*warnings, OPAQUE_IMAGE)
     return msgspec.structs.replace(image, warnings=warnings) if warnings else image
 
 

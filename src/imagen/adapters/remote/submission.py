@@ -93,7 +93,7 @@ class Submission:
         refused = status in _REFUSALS | self._vendor.refuses_with
         # A refusal of a repeated request says nothing about the first one.
         if refused and not repeated:
-            error.used = UNTOUCHED
+            error.used = error.used or UNTOUCHED
             raise error
         if status in self._vendor.fails_with:
             raise ended_error(error)

@@ -5,7 +5,7 @@ status; it has no client, thread, retry, sleep or clock. `RemoteBackend` does th
 """
 
 from base64 import b64encode
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -27,6 +27,10 @@ class UnreadableResponse(Unavailable):
     """The response is not what the vendor's API sends; it may come from a proxy."""
 
 
+FormFile: TypeAlias = tuple[str, bytes, str]
+"""A file of a form: its name, content and media type."""
+
+
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request to the vendor. The credentials are added when it is sent.
 
@@ -37,7 +41,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
         headers: Additional headers, without credentials.
         json: A body that is sent as JSON; None for none.
         content: A body as bytes; None for none.
-        files: Fields of a multipart form: file name, content and media type.
+        files: The files of a multipart form, each with the name of its field.
+        form: The other fields of the form.
         timeout: Seconds without a byte; None for the default of this kind of request.
         reads: Statuses without success whose response is returned, for a vendor that
             reports the end of a job with them; others raise the error. Not for a submit
@@ -51,7 +56,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     json: object = None
     content: bytes | None = None
-    files: Mapping[str, tuple[str, bytes, str]] = {}
+    files: Sequence[tuple[str, FormFile]] = ()
+    form: Mapping[str, str] = {}
     timeout: float | None = None
     reads: frozenset[int] = frozenset()
     note: str = ""
@@ -155,6 +161,8 @@ class JobSucceeded(msgspec.Struct, frozen=True, kw_only=True):
             sidecar.
         flagged: Whether the vendor reports unsafe content. An image that is all black
             then gets a warning: many models return one in place of what they withhold.
+        transparent: Whether a transparent background was requested. An image without
+            transparent pixels then gets a warning.
     """
 
     outputs: tuple[JobOutput, ...]
@@ -167,6 +175,7 @@ class JobSucceeded(msgspec.Struct, frozen=True, kw_only=True):
     final: bool = True
     warnings: tuple[str, ...] = ()
     flagged: bool = False
+    transparent: bool = False
 
 
 class JobFailed(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,7 +291,8 @@ class Vendor(Protocol):
     def error(self, response: HttpResponse) -> ImagenError | str | None:
         """Return the error for another response, without success.
 
-        It supplies the words. Whether the job may exist is decided by the status.
+        It supplies the words. Whether the job may exist is decided by the status; an
+        error with `used=Used()` says that a refused job may have cost something.
 
         Returns:
             The error; or the vendor's own message, for the usual error of the status;

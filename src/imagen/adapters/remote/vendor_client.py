@@ -118,7 +118,8 @@ class VendorClient:
             headers=dict(request.headers),
             json=request.json,
             content=request.content,
-            files=dict(request.files) or None,
+            data=dict(request.form) or None,
+            files=list(request.files) or None,
             timeout=httpx.Timeout(request.timeout or timeout, connect=CONNECT_TIMEOUT),
         )
 

@@ -4,7 +4,7 @@ The names follow from the contents. So a workflow is filled without a request, a
 repeated job finds its files, and a lost job is recognised by its workflow.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -20,8 +20,6 @@ FOLDER = "imagen"
 """The folder for uploads in the server's folder for input images."""
 
 UPLOAD_TIMEOUT = 120.0
-
-_BOUNDARY = "imagen-e2f0c1d7a94b4c6f"
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -102,31 +100,14 @@ def _build_upload(
     kind: str, image: ReferenceImage, name: str, **fields: str
 ) -> HttpRequest:
     """Return the request for `/upload/image` or `/upload/mask`."""
-    body = b"".join(_write_form(image, name, {**fields, "subfolder": FOLDER}))
     return HttpRequest(
         method="POST",
         path=f"upload/{kind}",
-        headers={"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"},
-        content=body,
+        files=[("image", (name, image.content, image.media_type))],
+        form={**fields, "subfolder": FOLDER},
         timeout=UPLOAD_TIMEOUT,
         note="uploading",
     )
-
-
-def _write_form(
-    image: ReferenceImage, name: str, fields: Mapping[str, str]
-) -> Iterator[bytes]:
-    # By hand, as the fields of `HttpRequest.files` are all files, and the server takes
-    # these as text only.
-    for key, value in fields.items():
-        head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n'
-        yield f"{head}{value}\r\n".encode()
-    yield (
-        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="image";'
-        f' filename="{name}"\r\nContent-Type: {image.media_type}\r\n\r\n'
-    ).encode()
-    yield image.content
-    yield f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
 def _encode(fields: Mapping[str, str]) -> str:

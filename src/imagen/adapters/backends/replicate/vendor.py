@@ -272,7 +272,7 @@ class Replicate:
             response = yield HttpRequest(
                 method="POST",
                 path="files",
-                files={"content": (image.name, image.content, image.media_type)},
+                files=[("content", (image.name, image.content, image.media_type))],
                 timeout=WRITE_TIMEOUT,
                 note=f"uploading {image.name}",
             )
