@@ -26,6 +26,7 @@ BUILT_IN = {
     "fal": "imagen.adapters.backends.fal.adapter:adapter",
     "gemini": "imagen.adapters.backends.gemini.adapter:adapter",
     "mock": "imagen.adapters.backends.mock.adapter:adapter",
+    "openai": "imagen.adapters.backends.openai.adapter:adapter",
     "openrouter": "imagen.adapters.backends.openrouter.adapter:adapter",
     "replicate": "imagen.adapters.backends.replicate.adapter:adapter",
 }

@@ -115,6 +115,28 @@ NO_KEYS: Lacks = {
         "test_uses_its_own_secrets",
     }
 }
+NO_CANCELLING: Lacks = {
+    "the vendor cannot cancel": {
+        "test_cancels_a_job_whose_response_is_late",
+        "test_cancels_its_own_job",
+        "test_cancels_the_remote_job",
+        "test_is_settled_only_if_the_job_has_ended",
+    }
+}
+OWN_MODELS: Lacks = {
+    "the service is not asked about models": {
+        "test_refuses_to_look_up_what_there_is_not"
+    },
+    "the vendor or its backend has no stage 'capabilities_of'": {
+        "test_stops_at_every_stage[capabilities_of]"
+    },
+}
+NO_PARAMETERS: Lacks = {
+    "the vendor has no parameters": {
+        "test_does_not_send_nonsense",
+        "test_sends_no_invalid_options",
+    }
+}
 ANY_OPTION: Lacks = {"the vendor takes any option": {"test_refuses_unknown_options"}}
 
 MOCK: Lacks = {
@@ -142,6 +164,14 @@ EASEL: Lacks = {
     **NO_CHARGES,
     **NO_MODERATION,
     **NO_SETUP,
+}
+OPENAI: Lacks = {
+    **NO_LISTS,
+    **NO_IDS,
+    **NO_DOWNLOADS,
+    **NO_CANCELLING,
+    **NO_SETUP,
+    **OWN_MODELS,
 }
 
 

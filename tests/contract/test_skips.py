@@ -11,6 +11,7 @@ from tests.integration import (
     test_comfyui_contract,
     test_fal_contract,
     test_gemini_contract,
+    test_openai_contract,
     test_openrouter_contract,
     test_replicate_contract,
 )
@@ -45,6 +46,7 @@ BACKENDS = {
         test_gemini_contract.TestInteractions,
         test_gemini_contract.TestGenerateContent,
     ],
+    "`openai`": [test_openai_contract.TestOpenAI, test_openai_contract.TestXAI],
     "`openrouter`": [
         test_openrouter_contract.TestModelThatWasLookedUpBefore,
         test_openrouter_contract.TestNewModel,

@@ -242,7 +242,9 @@ class Handler(BaseHTTPRequestHandler):
                 # A fault of a job that the vendor accepts; it refuses this one.
                 fault.hits -= 1
                 fault = None
-            if fault is None and response.media_type.startswith("image/"):
+            is_image = response.media_type.startswith("image/")
+            # The response to a submit request may be the image itself.
+            if fault is None and is_image and request.kind != "submit":
                 request.kind = "image"
                 fault = proxy.next_fault(request)
         (respond if fault is None else fault.respond)(self, response)

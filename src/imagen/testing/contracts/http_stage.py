@@ -136,6 +136,7 @@ class HttpStage(Contract):
             "model": job.model,
             **job.options,
         }
+        # A value may be an object, which is not in a set.
         return {
             name: value
             for name, value in values.items()

@@ -3,8 +3,6 @@
 from base64 import b64encode
 from hashlib import sha256
 
-from msgspec.structs import replace
-
 from imagen.adapters.remote.models.inputs import ModelInputs, mask_is_inverted
 from imagen.domain.errors import InvalidRequest
 from imagen.domain.job import ImageJob
@@ -32,26 +30,9 @@ def prepare_mask(mask: ReferenceImage, inputs: ModelInputs) -> ReferenceImage:
     check_content(mask)
     if inputs.mask is None:
         return mask
-    from PIL import ImageOps  # noqa: PLC0415 - costs Pillow
+    from imagen.adapters.imaging.masks import paint_mask  # noqa: PLC0415 - Pillow
 
-    from imagen.adapters.imaging.pixels import (  # noqa: PLC0415 - costs Pillow
-        UNREADABLE,
-        encode_image,
-        open_image,
-    )
-
-    try:
-        with open_image(mask.content) as image:
-            # imagen's masks are transparent where the image is to be redrawn. A mask
-            # without transparency is assumed to have the model's own form.
-            if not image.has_transparency_data:
-                return mask
-            kept = image.convert("RGBA").getchannel("A")
-    except UNREADABLE as error:
-        raise InvalidRequest(f"The mask {mask.name} cannot be read.") from error
-    painted = kept if mask_is_inverted(inputs.mask) else ImageOps.invert(kept)
-    content = encode_image(painted, "PNG")
-    return replace(mask, name="mask.png", media_type="image/png", content=content)
+    return paint_mask(mask, white=not mask_is_inverted(inputs.mask))
 
 
 def compute_digests(job: ImageJob, inputs: ModelInputs) -> dict[str, list[str]] | None:

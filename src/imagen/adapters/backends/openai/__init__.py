@@ -1,0 +1,1 @@
+"""OpenAI, and the services and programs that speak its images API."""
