@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from itertools import takewhile
 from queue import Empty, SimpleQueue
 from socket import SHUT_RDWR
 from threading import Event, Thread
 
 from imagen.adapters.remote.http_library import httpx
+from imagen.adapters.remote.sse import read_events
 from imagen.adapters.remote.vendor import HttpRequest
 from imagen.adapters.remote.vendor_client import VendorClient
 from imagen.domain.errors import ImagenError
@@ -102,15 +104,10 @@ class ServerSentEvents(EventStream):
     def _read(self) -> None:
         with self._client.open_stream(self._request) as response:
             self._response = response
-            lines: list[str] = []
-            for line in response.iter_lines() if response.is_success else ():
-                if self._closed.is_set():
-                    return
-                if line.startswith("data:"):
-                    lines.append(line.removeprefix("data:").removeprefix(" "))
-                elif not line and lines:
-                    self._receive("\n".join(lines))
-                    lines = []
+            lines = response.iter_lines() if response.is_success else ()
+            while_open = takewhile(lambda _: not self._closed.is_set(), lines)
+            for message in read_events(while_open):
+                self._receive(message)
 
     def _interrupt(self) -> None:
         response = self._response

@@ -28,7 +28,7 @@ from imagen.adapters.remote.reads import (
 )
 from imagen.adapters.remote.requests import JobRequests, run_free
 from imagen.adapters.remote.submission import Answer, Submission, ended_error
-from imagen.adapters.remote.updates import QUIET_INTERVAL, JobUpdates
+from imagen.adapters.remote.updates import QUIET_INTERVAL, JobUpdates, StreamedEvents
 from imagen.adapters.remote.vendor import (
     CorrectingVendor,
     Exchange,
@@ -273,7 +273,10 @@ class RemoteJob:
 
     def _submit_once(self, request: httpx.Request, *, repeated: bool) -> Answer:
         submission = Submission(self._vendor, self._client, self._requests)
-        send = partial(submission.send, request, repeated=repeated)
+        events = StreamedEvents(self._vendor, self._reads, self._context)
+        send = partial(
+            submission.send, request, repeated=repeated, on_event=events.receive
+        )
         began = self._clock.monotonic()
         with submission.sending(repeated=repeated):
             # If the response arrives after the caller has left, the job is cancelled.
@@ -281,6 +284,7 @@ class RemoteJob:
         try:
             while not call.wait(CHECK_INTERVAL):
                 self._context.sleep(0)
+                events.report()
                 if self._requests.has_progress:
                     self._report_own_progress()
                 # The response can be lost although the job runs.
@@ -292,6 +296,7 @@ class RemoteJob:
                     with suppress(Unavailable, Throttled, Unauthorized, BackendError):
                         if (status := self._look_up()) is not None:
                             return JobAccepted(reference=self._key, status=status)
+            events.report()
             return call.result(self._context)
         except Cancelled as stopped:
             canceller = self._start_cancelling(stopped)

@@ -6,7 +6,7 @@ ended. Any other response that is not a readable success leaves the job in an un
 state. Nothing that the vendor file returns or raises changes that.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import NoReturn, TypeAlias, cast
 
@@ -51,12 +51,19 @@ class Submission:
         self._client = client
         self._requests = requests
 
-    def send(self, request: httpx.Request, *, repeated: bool) -> Answer:
+    def send(
+        self,
+        request: httpx.Request,
+        *,
+        repeated: bool,
+        on_event: Callable[[str], None] | None = None,
+    ) -> Answer:
         """Send the submit request, and return the meaning of the response.
 
         Args:
             request: The submit request.
             repeated: Whether the same request was sent before, under the same key.
+            on_event: Called with each event, if the response is a stream of events.
 
         Raises:
             Unfinished: the job may exist.
@@ -64,7 +71,7 @@ class Submission:
         """
         try:
             with self.sending(repeated=repeated):
-                response = self._client.send(request, creates=True)
+                response = self._client.send(request, creates=True, on_event=on_event)
             if response.ok:
                 return self._read_answer(response)
             return self._reject(response, repeated=repeated)

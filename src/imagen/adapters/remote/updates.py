@@ -1,6 +1,8 @@
 """What the vendor pushes about one job: progress, previews, and hints to poll."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from queue import SimpleQueue
 
 from imagen.adapters.remote.background import CHECK_INTERVAL
 from imagen.adapters.remote.events import EventStream, ServerSentEvents
@@ -11,6 +13,7 @@ from imagen.adapters.remote.vendor import (
     JobRunning,
     PollNow,
     PushVendor,
+    Vendor,
     WebSocketRequest,
 )
 from imagen.adapters.remote.vendor_client import VendorClient
@@ -97,9 +100,7 @@ class JobUpdates:
                 return
             if isinstance(event, JobRunning):
                 quiet = end if interrupted else self._clock.monotonic() + QUIET_INTERVAL
-                self._reads.report(event)
-            elif event is not None and isinstance(self._context, LiveJobContext):
-                self._context.show(event.content, media_type=event.media_type)
+            _report(event, self._reads, self._context)
 
     def catch_up(self) -> bool:
         """Read the messages in transit; return whether one is about the job."""
@@ -114,6 +115,41 @@ class JobUpdates:
         with suppress(Exception):
             return self._vendor.event(self._reads.reference, message)
         return None
+
+
+class StreamedEvents:
+    """Reports the events of a response to the submit request, while it arrives."""
+
+    def __init__(self, vendor: Vendor, reads: JobReads, context: JobContext) -> None:
+        """Prepare for the events of a vendor; for none, if it does not read them."""
+        self._streamed = getattr(vendor, "streamed", None)
+        self._reads = reads
+        self._context = context
+        self._messages: SimpleQueue[str] = SimpleQueue()
+
+    @property
+    def receive(self) -> Callable[[str], None] | None:
+        """Takes an event in any thread; None if the vendor does not read them."""
+        return None if self._streamed is None else self._messages.put
+
+    def report(self) -> None:
+        """Report what has arrived."""
+        while self._streamed is not None and not self._messages.empty():
+            message = self._messages.get()
+            event = None
+            # An event is a hint; one that cannot be read is skipped.
+            with suppress(Exception):
+                event = self._streamed(message)
+            _report(event, self._reads, self._context)
+
+
+def _report(
+    event: JobRunning | JobPreview | None, reads: JobReads, context: JobContext
+) -> None:
+    if isinstance(event, JobRunning):
+        reads.report(event)
+    elif event is not None and isinstance(context, LiveJobContext):
+        context.show(event.content, media_type=event.media_type)
 
 
 def _open_stream(

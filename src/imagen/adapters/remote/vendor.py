@@ -423,6 +423,17 @@ class PushVendor(PollingVendor, Protocol):
         ...
 
 
+class StreamingVendor(Vendor, Protocol):
+    """A vendor whose response to the submit request can be a stream of events.
+
+    `submitted` reads the whole stream when it has ended.
+    """
+
+    def streamed(self, message: str) -> JobRunning | JobPreview | None:
+        """Return the meaning of an event of this job, as soon as it arrives."""
+        ...
+
+
 class JobVendor(Vendor, Protocol):
     """A vendor that needs what it learns about a job later, such as pushed events."""
 

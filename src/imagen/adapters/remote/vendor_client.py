@@ -1,11 +1,12 @@
 """The HTTP client of a vendor: sends one request, once, to the vendor's own hosts."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from functools import cached_property
 from ssl import SSLContext
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -19,6 +20,7 @@ from imagen.adapters.remote.errors import (
 )
 from imagen.adapters.remote.http_library import httpx
 from imagen.adapters.remote.masking import SecretMask
+from imagen.adapters.remote.sse import read_events
 from imagen.adapters.remote.vendor import (
     HttpRequest,
     HttpResponse,
@@ -136,12 +138,19 @@ class VendorClient:
         """The TLS settings for a connection that is not made by the HTTP client."""
         return build_ssl_context(self.base_url)
 
-    def send(self, request: httpx.Request, *, creates: bool = False) -> HttpResponse:
+    def send(
+        self,
+        request: httpx.Request,
+        *,
+        creates: bool = False,
+        on_event: Callable[[str], None] | None = None,
+    ) -> HttpResponse:
         """Send a request, once, and return the complete response.
 
         Args:
             request: The request.
             creates: Whether it creates a job.
+            on_event: Called with each event of a response that is a stream of events.
 
         Raises:
             Unavailable: nothing was sent, or the request only reads.
@@ -150,17 +159,17 @@ class VendorClient:
         with translate_errors(self.name, creates=creates):
             response = self.http.send(request, stream=True)
             try:
-                content = bytearray()
-                for chunk in response.iter_bytes():
-                    content += chunk
-                    if len(content) > MAX_RESPONSE_BYTES:
-                        raise httpx.StreamError("too large")
+                kind = response.headers.get("Content-Type", "")
+                if on_event and kind.startswith("text/event-stream"):
+                    content = _read_stream(response, on_event)
+                else:
+                    content = b"".join(_limit(response.iter_bytes()))
             finally:
                 response.close()
         return HttpResponse(
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
-            content=bytes(content),
+            content=content,
         )
 
     def read(
@@ -246,6 +255,32 @@ def _compile_host(own: str) -> re.Pattern[str]:
     """Return the pattern of a host and its subdomains."""
     labels = re.escape(own).replace(r"\*", r"[a-z0-9-]+")
     return re.compile(rf"(?:[^.]+\.)*{labels}")
+
+
+Part = TypeVar("Part", bytes, str)
+
+
+def _limit(parts: Iterator[Part]) -> Iterator[Part]:
+    """Return the parts of a body, which must not be too large together."""
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > MAX_RESPONSE_BYTES:
+            raise httpx.StreamError("too large")
+        yield part
+
+
+def _read_stream(response: httpx.Response, on_event: Callable[[str], None]) -> bytes:
+    """Read a stream of events to its end, and return it as it would be a body."""
+    read: list[str] = []
+
+    def keep(line: str) -> str:
+        read.append(line)
+        return line
+
+    for message in read_events(map(keep, _limit(response.iter_lines()))):
+        on_event(message)
+    return "\n".join((*read, "")).encode()
 
 
 def has_same_origin(url: str, other: str) -> bool:

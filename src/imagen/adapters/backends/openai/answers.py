@@ -1,21 +1,27 @@
 """The images and the cost in a response of a dialect."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
 import msgspec
 
 from imagen.adapters.backends.openai.dialect import Dialect, read_field
-from imagen.adapters.backends.openai.errors import parse_problem
+from imagen.adapters.backends.openai.errors import Problem, parse_problem
 from imagen.adapters.remote.json_values import as_list, as_mapping, as_number
+from imagen.adapters.remote.sse import read_events
 from imagen.adapters.remote.vendor import (
     HttpResponse,
     JobFailed,
     JobOutput,
+    JobPreview,
+    JobRunning,
     JobSucceeded,
     UnreadableResponse,
+    decode_json,
 )
 from imagen.domain.consumption import Used
+from imagen.domain.errors import BackendError
 from imagen.domain.money.cost import MICROS, Cost
 
 _REPORTED = ("quality", "background", "usage", "svg_usage")
@@ -34,7 +40,12 @@ def read_answer(
     headers = response.headers
     if headers.get("content-type", "").startswith("image/"):
         return JobSucceeded(outputs=(JobOutput(content=response.content),))
-    body = response.json(dict[str, object])
+    if headers.get("content-type", "").startswith("text/event-stream"):
+        body = _read_stream(response.content)
+        if "error" in body:
+            return _fail(parse_problem(body), dialect, name)
+    else:
+        body = response.json(dict[str, object])
     if not isinstance(body.get("data"), list):
         raise UnreadableResponse(f"{name} sent no images.")
     items = [as_mapping(each) for each in as_list(body["data"])]
@@ -62,6 +73,46 @@ def read_answer(
         parameters=parameters,
         warnings=(*warnings, *map(str, as_list(body.get("warnings")))),
     )
+
+
+def read_event(message: str) -> JobRunning | JobPreview | None:
+    """Return the preview, or the progress, in an event of a stream."""
+    event = decode_json(message, dict[str, object])
+    kind, preview = str(event.get("type", "")), event.get("b64_json")
+    if kind.endswith(".partial_image") and isinstance(preview, str):
+        media_type = f"image/{event.get('output_format') or 'png'}"
+        return JobPreview(content=b64decode(preview), media_type=media_type)
+    if kind.endswith(".progress"):
+        fraction, note = as_number(event.get("fraction")), event.get("note")
+        return JobRunning(fraction=fraction, note=str(note or "drawing"))
+    return None
+
+
+def _read_stream(content: bytes) -> dict[str, object]:
+    """Return the last event of a stream as the body of a response without one."""
+    lines = content.decode("utf-8", "replace").split("\n")
+    # The last one may be [DONE].
+    texts = [each for each in read_events(lines) if each.startswith("{")]
+    events = [decode_json(each, dict[str, object]) for each in texts]
+    ended = [each for each in events if str(each.get("type")).endswith(".completed")]
+    if ended:
+        return {**ended[-1], "data": ended}
+    failed = [each for each in events if "error" in each]
+    return failed[0] if failed else {}
+
+
+def _fail(problem: Problem, dialect: Dialect, name: str) -> JobFailed:
+    """Return the end of a job with an error in the stream.
+
+    Raises:
+        UnreadableResponse: the job may go on.
+    """
+    meaning = problem.meaning(dialect.codes)
+    if meaning == "unknown":
+        raise UnreadableResponse(f"{name} lost sight of the job: {problem.message}.")
+    if meaning == "refused":
+        return JobFailed(error=problem.refuse(name))
+    return JobFailed(error=BackendError(f"{name} failed: {problem.message}."))
 
 
 def _read_output(item: Mapping[str, object], name: str) -> JobOutput:

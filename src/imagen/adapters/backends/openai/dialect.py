@@ -230,7 +230,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     refuses_with: frozenset[int] = frozenset()
     fails_with: frozenset[int] = frozenset()
     warnings: Mapping[str, str] = {}
-    codes: Mapping[str, Literal["refused", "no_credit", "no_model"]]
+    codes: Mapping[str, Literal["refused", "no_credit", "no_model", "unknown"]]
     models: Mapping[str, object] = {}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from imagen.adapters.backends.openai.answers import read_answer
+from imagen.adapters.backends.openai.answers import read_answer, read_event
 from imagen.adapters.backends.openai.dialect import Images, Row, apply_row
 from imagen.adapters.backends.openai.errors import read_problem, to_error
 from imagen.adapters.backends.openai.requests import (
@@ -18,6 +18,8 @@ from imagen.adapters.remote.vendor import (
     HttpRequest,
     HttpResponse,
     JobFailed,
+    JobPreview,
+    JobRunning,
     JobSucceeded,
     quote_segment,
 )
@@ -27,13 +29,24 @@ from imagen.domain.errors import ImagenError, InvalidRequest
 from imagen.domain.job import ImageJob
 from imagen.ports.clock import Clock
 
+PREVIEWS = 2
+"""Previews of an unfinished image; each costs 100 tokens at OpenAI."""
+
 _NO_IMAGES = Images(form="files", field="", most=0)
 
 
 class OpenAI:
     """A service that speaks a dialect, with a default model."""
 
-    def __init__(self, row: Row, *, base_url: str, model: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        row: Row,
+        *,
+        base_url: str,
+        model: str,
+        clock: Clock,
+        previews: bool = False,
+    ) -> None:
         """Create the vendor file.
 
         Args:
@@ -41,8 +54,10 @@ class OpenAI:
             base_url: The address of the service.
             model: The default model; "" if the service has one only.
             clock: The time, for models that end.
+            previews: Whether the response is a stream of events with previews.
         """
         self._row, self._url, self._model, self._clock = row, base_url, model, clock
+        self._previews = previews
         self._dialect = dialect = apply_row(row, model)
         self.idempotent = dialect.idempotent
         self.refuses_with, self.fails_with = dialect.refuses_with, dialect.fails_with
@@ -77,6 +92,7 @@ class OpenAI:
             mask=images.mask != "",
             mask_limits=images.mask_limits,
             provider=dialect.provider,
+            live=dialect.stream,
             may_cost=not dialect.free,
             output_type=dialect.output_type,
             timeout=dialect.timeout,
@@ -89,23 +105,31 @@ class OpenAI:
 
     def for_job(self, job: ImageJob, *, previews: bool) -> "OpenAI":
         """Return the vendor file for the model of a job."""
-        return self._with(job.model)
+        # A stream has one image; what is to be drawn is the same.
+        streamed = previews and self._dialect.stream and job.count == 1
+        return self._with(job.model, previews=streamed)
 
-    def _with(self, model: str) -> "OpenAI":
+    def _with(self, model: str, *, previews: bool = False) -> "OpenAI":
         if not (model or self._model or not self._dialect.example):
             raise InvalidRequest(
                 f"{self.name} has no default model.",
                 hint="Set `model` in the config, or name one in the request, such as"
                 f" {self._dialect.example}.",
             )
-        if model in {"", self._model}:
-            return self
-        return OpenAI(self._row, base_url=self._url, model=model, clock=self._clock)
+        return OpenAI(
+            self._row,
+            base_url=self._url,
+            model=model or self._model,
+            clock=self._clock,
+            previews=previews,
+        )
 
     def submit(self, job: ImageJob, key: str) -> HttpRequest:
         """Return the request, which lasts until the images are drawn."""
         dialect, images = self._dialect, self._dialect.images
         body = build_body(job, dialect, model=self._model)
+        if self._previews:
+            body |= {"stream": True, "partial_images": PREVIEWS}
         request = HttpRequest(
             method="POST",
             path=dialect.path.replace("{model}", quote_segment(self._model)),
@@ -133,6 +157,10 @@ class OpenAI:
             return answer
         transparent = job.options.get("background") == "transparent"
         return replace(answer, transparent=transparent)
+
+    def streamed(self, message: str) -> JobRunning | JobPreview | None:
+        """Return the preview, or the progress, in an event."""
+        return read_event(message)
 
     def error(self, response: HttpResponse) -> ImagenError | str:
         """Return the error for a response without success, or the service's message."""
