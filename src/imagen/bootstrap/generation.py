@@ -202,7 +202,15 @@ def build_rerun(runtime: Runtime, *, pipes: bool = True) -> "PrepareRerun":
         instances={name: each.instance for name, each in settings.backends.items()},
         default=settings.default_backend,
         styles=settings.styles,
-        folders=(str(settings.output.dir), ""),
+        folders=(
+            str(settings.output.dir),
+            "",
+            *(
+                str(Path(image).parent)
+                for style in settings.styles.values()
+                for image in style.images
+            ),
+        ),
     )
 
 

@@ -56,7 +56,7 @@ def build_request(
         GenerationRequest(
             prompt=prompt, count=count, unsupported_fields=unsupported_fields or {}
         ),
-        **parse_parameters(runtime, parameters),
+        **_add_style_images(runtime, parse_parameters(runtime, parameters)),
     )
 
 
@@ -94,9 +94,9 @@ def build_sweep_requests(
         if not PARAMETERS[name].sweepable and name != "max_cost"
     }
     # Parsed once for all combinations: reference images are read from files.
+    fields = parse_parameters(runtime, cast("RequestParameters", fixed))
     shared = msgspec.structs.replace(
-        GenerationRequest(prompt=prompt, count=1),
-        **parse_parameters(runtime, cast("RequestParameters", fixed)),
+        GenerationRequest(prompt=prompt, count=1), **_add_style_images(runtime, fields)
     )
     requests: list[tuple[str, GenerationRequest]] = []
     for cell in grid.cells():
@@ -109,6 +109,7 @@ def build_sweep_requests(
         name = cell.values.get("backend")
         if name is None:
             name = runtime.find_backend(None).instance.name
+        fields = _add_style_images(runtime, fields, own=shared.images)
         requests.append((str(name), msgspec.structs.replace(shared, **fields)))
     return grid, requests
 
@@ -258,6 +259,29 @@ def _list_values(value: object) -> tuple[object, ...]:
     if isinstance(value, list | tuple):
         return tuple(cast("Sequence[object]", value))
     return (value,)
+
+
+def _add_style_images(
+    runtime: "Runtime",
+    fields: Mapping[str, object],
+    *,
+    own: tuple[ReferenceImage, ...] = (),
+) -> Mapping[str, object]:
+    """Return the fields of a request with the reference images of its style.
+
+    Args:
+        runtime: Resolves the paths.
+        fields: The fields.
+        own: The reference images, if they are not among the fields.
+    """
+    style = fields.get("style")
+    if not (isinstance(style, Style) and style.images):
+        return fields
+    own = cast("tuple[ReferenceImage, ...]", fields.get("images", own))
+    return {
+        **fields,
+        "images": (*own, *(_read_image(each, runtime) for each in style.images)),
+    }
 
 
 def _find_style(settings: Settings, name: object) -> Style:

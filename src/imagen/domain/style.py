@@ -20,6 +20,7 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
         steps: Default number of steps, used in the same way; 0 for none.
         seed: Default seed, used in the same way; 0 for none.
         options: Backend parameters; those of the request take precedence.
+        images: Paths of reference images, which follow those of the request.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     seed: int = 0
     options: Mapping[str, object] = {}
+    images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         validate_seed(self.seed)

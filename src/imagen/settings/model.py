@@ -185,6 +185,16 @@ class StyleBlock(msgspec.Struct, frozen=True, kw_only=True):
         Mapping[str, object],
         key("Backend-specific parameters, as with --set.", {"guidance": 3.5}),
     ] = msgspec.field(default_factory=dict[str, object], name="set")
+    images: Annotated[
+        tuple[Path, ...],
+        key("Reference images, after those of the request.", ["~/brand/palette.png"]),
+    ] = ()
+
+    def to_style(self, name: str) -> Style:
+        """Return the style with that name."""
+        keys = msgspec.structs.asdict(self)
+        keys["images"] = tuple(map(str, self.images))
+        return Style(name=name, **keys)
 
 
 class UsageSettings(msgspec.Struct, frozen=True, kw_only=True):

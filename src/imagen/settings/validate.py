@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from imagen.domain.errors import ImagenError, Misconfigured
-from imagen.domain.style import Style
 from imagen.ports.adapter import Adapter
 from imagen.settings.model import (
     BUILT_IN_STYLES,
@@ -74,10 +73,7 @@ def validate(
         output=config.output,
         owner_user_id=config.owner_user_id.lower(),
         backends={each.instance.name: each for each in backends if each is not None},
-        styles={
-            name: Style(name=name, **msgspec.structs.asdict(config.styles[name]))
-            for name in styles
-        }
+        styles={name: config.styles[name].to_style(name) for name in styles}
         | {each.name: each for each in BUILT_IN_STYLES if each.name not in styles},
         budgets=(*config.budget.to_budgets(), *config.serve.to_budgets()),
         usage=config.usage,
