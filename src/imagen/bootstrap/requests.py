@@ -263,10 +263,10 @@ def _list_values(value: object) -> tuple[object, ...]:
 
 def _add_style_images(
     runtime: "Runtime",
-    fields: Mapping[str, object],
+    fields: dict[str, object],
     *,
     own: tuple[ReferenceImage, ...] = (),
-) -> Mapping[str, object]:
+) -> dict[str, object]:
     """Return the fields of a request with the reference images of its style.
 
     Args:

@@ -123,6 +123,9 @@ class ListedPrice(msgspec.Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """The price with its tier for display: `4K: $0.30 an image`."""
         tier = " or ".join(value for values in self.when.values() for value in values)
+        # The name of a resolution says the size already.
+        if 0 < self.from_megapixels < inf and "resolution" not in self.when:
+            tier += f", from {self.from_megapixels:g} megapixels"
         mark = " (default)" if self.default else ""
         return f"{tier}{mark}: {self.price.words}" if tier else self.price.words
 
