@@ -286,8 +286,19 @@ def test_a_model_that_was_shut_down_is_named_with_its_successor(it: Server) -> N
     )
 
 
-def test_a_withheld_image_leaves_the_others(it: Server) -> None:
-    it.reply(json_reply({"data": [{"b64_json": B64}, {"respect_moderation": False}]}))
+def test_images_without_content_leave_the_job_open(it: Server) -> None:
+    it.reply(json_reply({"data": [{"b64_json": None, "url": None}]}))
+    backend = it.connect("litellm")
+
+    with pytest.raises(Unfinished):
+        backend.generate(it.job_for(backend), RecordingContext())
+
+
+@pytest.mark.parametrize("other", [{"respect_moderation": False}, {"b64_json": None}])
+def test_an_image_that_does_not_come_leaves_the_others(
+    other: dict[str, object], it: Server
+) -> None:
+    it.reply(json_reply({"data": [{"b64_json": B64}, other]}))
     backend = it.connect("xai")
 
     generated = backend.generate(it.job_for(backend, count=2), RecordingContext())

@@ -51,6 +51,8 @@ def read_answer(
     items = [as_mapping(each) for each in as_list(body["data"])]
     outputs = tuple(_read_output(item, name) for item in items)
     if all(output.lost for output in outputs):
+        if items and not any(map(_is_withheld, items)):
+            raise UnreadableResponse(f"{name} sent no images.")
         problem = parse_problem(items[0] if items else body)
         refused = msgspec.structs.replace(problem, drawn=True).refuse(name)
         return JobFailed(error=refused)
@@ -115,15 +117,20 @@ def _fail(problem: Problem, dialect: Dialect, name: str) -> JobFailed:
     return JobFailed(error=BackendError(f"{name} failed: {problem.message}."))
 
 
+def _is_withheld(item: Mapping[str, object]) -> bool:
+    return item.get("respect_moderation") is False or bool(item.get("error"))
+
+
 def _read_output(item: Mapping[str, object], name: str) -> JobOutput:
     seed, content, url = (item.get(field) for field in ("seed", "b64_json", "url"))
-    if item.get("respect_moderation") is False or item.get("error"):
+    if _is_withheld(item):
         why = parse_problem(item).message or "its content is not allowed"
         return JobOutput(lost=f"{name} withheld an image: {why}.")
     if isinstance(content, str) and content:
         url = content if content.startswith("data:") else f"data:;base64,{content}"
     if not (isinstance(url, str) and url):
-        raise UnreadableResponse(f"{name} sent an image without content.")
+        # The other images are there, and paid for.
+        return JobOutput(lost=f"{name} sent an image without content.")
     return JobOutput(url=url, seed=seed if type(seed) is int else None)
 
 
