@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "generate": ("imagen.cli.generate:generate", "Generate images from a prompt."),
     "setup": ("imagen.cli.setup:setup", "Find your backends and write the config."),
+    "doctor": ("imagen.cli.doctor:doctor", "Check what is ready and what is missing."),
     "models": ("imagen.cli.models:models", "List models, their prices and abilities."),
     "styles": ("imagen.cli.styles:styles", "List the styles."),
     "backends list": (
@@ -178,9 +179,7 @@ def run(words: list[str]) -> int:
         raise
     except Exception as error:
         # The help, which cyclopts prints: stdout cannot be written.
-        if isinstance(error, OSError) and (
-            not words or _has_flag(words, "-h", "--help")
-        ):
+        if isinstance(error, OSError) and _prints_help(words):
             raise
         out.print_error(error)
         return exit_codes.exit_code_for(error)
@@ -202,8 +201,9 @@ def _check_prompt(words: list[str], app: "App") -> None:
 
 
 def _prints_help(words: Sequence[str]) -> bool:
-    groups = GROUPS.keys() - COMMANDS.keys()
-    return _has_flag(words, "-h", "--help") or " ".join(words) in {"", *groups}
+    if words[:1] == ["help"] or _has_flag(words, "-h", "--help"):
+        return True
+    return " ".join(words) in {"", *(GROUPS.keys() - COMMANDS.keys())}
 
 
 def _build_help_console() -> "Console":
