@@ -21,14 +21,13 @@ from imagen.bootstrap.parameters import (
     RerunParameters,
     SweepParameters,
 )
+from imagen.cli.completers import complete_backends, complete_styles
 from imagen.cli.parameters import (
     GENERATION_GROUP,
     IMAGE_GROUP,
     OUTPUT_GROUP,
     PathWord,
     check_output,
-    complete_backends,
-    complete_styles,
     parse_decimal,
     parse_number,
     parse_options,

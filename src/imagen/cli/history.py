@@ -6,13 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
+from imagen.cli.completers import complete_backends
 from imagen.cli.output import Output, display_path, print_message
 from imagen.cli.parameters import (
     ConfigFlag,
     IdWord,
     JsonFlag,
     SinceFlag,
-    complete_backends,
     load_runtime,
     open_account,
     parse_whole_number,
