@@ -115,14 +115,6 @@ NO_KEYS: Lacks = {
         "test_uses_its_own_secrets",
     }
 }
-NO_CANCELLING: Lacks = {
-    "the vendor cannot cancel": {
-        "test_cancels_a_job_whose_response_is_late",
-        "test_cancels_its_own_job",
-        "test_cancels_the_remote_job",
-        "test_is_settled_only_if_the_job_has_ended",
-    }
-}
 OWN_MODELS: Lacks = {
     "the service is not asked about models": {
         "test_refuses_to_look_up_what_there_is_not"
@@ -169,7 +161,7 @@ OPENAI: Lacks = {
     **NO_LISTS,
     **NO_IDS,
     **NO_DOWNLOADS,
-    **NO_CANCELLING,
+    **NO_CANCEL,
     **NO_SETUP,
     **OWN_MODELS,
 }

@@ -8,6 +8,7 @@ import pytest
 from tests.contract import lacks, test_backends
 from tests.contract.broken import promises as list_tests
 from tests.integration import (
+    test_bfl_contract,
     test_comfyui_contract,
     test_fal_contract,
     test_gemini_contract,
@@ -28,6 +29,7 @@ CHALK = type("Chalk", (HttpBackendContract,), {"lacks": lacks.CHALK})
 EASEL = type("Easel", (HttpBackendContract,), {"lacks": lacks.EASEL})
 BACKENDS = {
     "`mock`": [test_backends.TestMockBackend],
+    "`bfl`": [test_bfl_contract.TestBfl],
     "`comfyui`": [
         test_comfyui_contract.TestOwnServer,
         test_comfyui_contract.TestGuardedServer,

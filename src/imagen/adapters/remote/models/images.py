@@ -22,7 +22,12 @@ def check_content(reference: ReferenceImage) -> None:
 
 def build_data_uri(image: ReferenceImage) -> str:
     """Return an image as a data URI."""
-    return f"data:{image.media_type};base64,{b64encode(image.content).decode()}"
+    return f"data:{image.media_type};base64,{encode_base64(image)}"
+
+
+def encode_base64(image: ReferenceImage) -> str:
+    """Return the content of an image as Base64."""
+    return b64encode(image.content).decode()
 
 
 def prepare_mask(mask: ReferenceImage, inputs: ModelInputs) -> ReferenceImage:
