@@ -67,6 +67,7 @@ NO_IDS: Lacks = {
 NO_CANCEL: Lacks = {
     "the vendor cannot cancel": {
         "test_cancels_a_job_whose_response_is_late",
+        "test_cancels_an_old_job",
         "test_cancels_its_own_job",
         "test_cancels_the_remote_job",
         "test_is_settled_only_if_the_job_has_ended",

@@ -23,10 +23,6 @@ class TestBfl(HttpBackendContract):
         **NO_BATCHES,
         **NO_SETUP,
         **NO_CANCEL,
-        "the vendor cannot cancel": {
-            *NO_CANCEL["the vendor cannot cancel"],
-            "test_cancels_an_old_job",
-        },
         "the vendor or its backend has no stage 'capabilities_of'": {
             "test_stops_at_every_stage[capabilities_of]"
         },

@@ -172,7 +172,7 @@ def test_help_imports_no_command(words: list[str]) -> None:
         (["history"], 60),
         (["jobs"], 60),
         (["prices"], 60),
-        (["generate", "fox", "--size", "16x16"], 110),
+        (["generate", "fox", "--size", "16x16"], 115),
     ],
 )
 def test_a_command_loads_few_modules_of_imagen(words: list[str], limit: int) -> None:
