@@ -21,7 +21,7 @@ def config(here: Path) -> str:
 
 
 def test_prints_a_table(ask: Ask) -> None:
-    run = ask("prices", "nano-banana-pro")
+    run = ask("prices", "google/nano-banana-pro")
 
     assert run.code == 0
     assert run.lines[0].split() == ["provider", "model", "price", "as", "of", "age"]
