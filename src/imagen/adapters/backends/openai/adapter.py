@@ -114,4 +114,5 @@ adapter = Adapter(
     options=OpenAIOptions,
     create=create,
     multiprocess=True,
+    presets=({"model": "gpt-image-2.6-flare"},),
 )
