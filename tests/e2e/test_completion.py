@@ -9,6 +9,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from imagen.domain.call import CallSending
+from tests.e2e.accounts import Accounts, call_into
 from tests.e2e.conftest import (
     IMAGEN,
     Ask,
@@ -164,6 +166,7 @@ def test_names_of_the_active_config_are_completed(shell: Shell, folder: Path) ->
             ("imagen generate 'a cat' --backend lab-", "lab-two"),
             ("imagen generate 'a cat' --backend=lab-", "--backend=lab-two"),
             ("imagen generate cat --style wat", "watercolour"),
+            ("imagen generate cat --backend lab --model mo", "mock"),
             ("imagen history --backend lab-", "lab-two"),
             ("imagen backends check mock lab-", "lab-two"),
             ("imagen generate cat --config other.yaml --backend gar", "garage"),
@@ -173,6 +176,58 @@ def test_names_of_the_active_config_are_completed(shell: Shell, folder: Path) ->
         2,
     ):
         shell.completes(typed, whole)
+
+
+def offered(ask: Ask, *words: str) -> list[str]:
+    """Return what the shell is offered for the last word."""
+    run = ask("__complete", *words)
+    assert (run.code, run.err) == (0, "")
+    _, begin, *candidates = run.out.split("\n")[:-1]
+    assert begin == "\x1fbegin"
+    return candidates
+
+
+def test_models_are_those_of_the_backend_that_is_typed(ask: Ask, here: Path) -> None:
+    (here / "c.yaml").write_text(
+        "backends: {g: {adapter: gemini}, r: {adapter: replicate}}"
+    )
+    words = ("generate", "cat", "--config", "c.yaml", "--backend")
+
+    google = offered(ask, *words, "g", "--model", "")
+    replicate = offered(ask, *words, "r", "--model", "")
+
+    assert "gemini-3-pro-image" in google
+    assert "black-forest-labs/flux-dev" in replicate
+    assert not {*google} & {*replicate}
+    assert {*google, *replicate} <= {*offered(ask, "prices", "")}
+
+
+def test_ids_are_those_that_the_command_can_use(
+    ask: Ask, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = Accounts(home / "data")
+    monkeypatch.setenv("IMAGEN_DATA_DIR", str(accounts.folder))
+    made = "generate", "a red fox", "--size", "32x32", "-o", "x.png"
+    for _ in range(2):
+        ask(*made)
+    job = accounts.leave(call_into(accounts.folder), CallSending())
+    newest = ask("history", "--json").objects[0]["id"]
+
+    images = offered(ask, "history", "forget", "")
+    jobs = offered(ask, "jobs", "forget", "")
+    (trashed,) = offered(ask, "trash", "restore", "")
+
+    start, _, prompt = images[0].partition("\t")
+    assert (newest.startswith(start), prompt) == (True, "a red fox")
+    assert images == offered(ask, "fetch", "")
+    assert [each.split("\t")[0] for each in jobs] == [job.id[:13]]
+    assert jobs == offered(ask, "resume", "")
+    assert trashed.endswith("\tx.png")
+
+
+def test_commands_are_completed_behind_help(ask: Ask) -> None:
+    assert {"generate", "setup", "config"} <= {*offered(ask, "help", "")}
+    assert offered(ask, "help", "trash", "") == ["list", "restore", "empty"]
 
 
 def test_files_are_completed_where_files_go(shell: Shell) -> None:

@@ -9,11 +9,11 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen import registry
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
-from imagen.cli.completers import complete_backends
 from imagen.cli.output import Output, print_message
 from imagen.cli.parameters import (
     ConfigFlag,
     JsonFlag,
+    complete_backends,
     load_runtime,
 )
 from imagen.domain.errors import ImagenError, Misconfigured

@@ -10,7 +10,7 @@ from imagen.cli.output import Output, build_event_listener
 from imagen.cli.parameters import (
     STDOUT,
     ConfigFlag,
-    IdWord,
+    ImageId,
     JsonFlag,
     check_output,
     load_runtime,
@@ -19,7 +19,7 @@ from imagen.domain.errors import UsageError
 
 
 def fetch(
-    *ids: IdWord,
+    *ids: ImageId,
     output: OutputFlag = None,
     no_sidecar: OutputSwitch = False,
     config: ConfigFlag = None,

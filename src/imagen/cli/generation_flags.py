@@ -21,13 +21,15 @@ from imagen.bootstrap.parameters import (
     RerunParameters,
     SweepParameters,
 )
-from imagen.cli.completers import complete_backends, complete_styles
 from imagen.cli.parameters import (
     GENERATION_GROUP,
     IMAGE_GROUP,
     OUTPUT_GROUP,
     PathWord,
     check_output,
+    complete_backends,
+    complete_models,
+    complete_styles,
     parse_decimal,
     parse_number,
     parse_options,
@@ -220,6 +222,7 @@ _PARAMETERS: Mapping[str, type] = {
     "RerunFlags": RerunParameters,
     "SweepFlags": SweepParameters,
 }
+_COMPLETERS = {"style": complete_styles, "model": complete_models}
 _CONVERTERS = {
     "whole number": parse_whole_number,
     "number": parse_number,
@@ -243,7 +246,7 @@ def _build_flags(class_name: str, parameters: type) -> type:
             group=_GROUPS[info.group],
             metavar=f"{info.metavar},..." if is_axis else info.metavar or None,
             converter=None if several else _CONVERTERS.get(info.kind),
-            completer=complete_styles if name == "style" else None,
+            completer=_COMPLETERS.get(name),
             negative=(),
             # For `-` alone; `read_prompt` rejects other values.
             allow_leading_hyphen=name == "prompt",

@@ -5,11 +5,11 @@ from typing import Annotated
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.cli import app
-from imagen.cli.parameters import ConfigFlag, check_config
+from imagen.cli.parameters import ConfigFlag, check_config, complete_commands
 
 
 def help_(
-    *command: Annotated[str, Parameter(metavar="COMMAND")],
+    *command: Annotated[str, Parameter(metavar="COMMAND", completer=complete_commands)],
     config: ConfigFlag = None,
 ) -> int:
     """Print the help of COMMAND, or the list of commands.

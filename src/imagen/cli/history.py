@@ -6,13 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen.cli.completers import complete_backends
 from imagen.cli.output import Output, display_path, print_message
 from imagen.cli.parameters import (
     ConfigFlag,
-    IdWord,
+    ImageId,
     JsonFlag,
     SinceFlag,
+    complete_backends,
     load_runtime,
     open_account,
     parse_whole_number,
@@ -123,7 +123,7 @@ def _print(out: Output, found: Iterable[HistoryEntry]) -> bool:
     return not is_empty
 
 
-def forget(*ids: IdWord, config: ConfigFlag = None, json: JsonFlag = False) -> None:
+def forget(*ids: ImageId, config: ConfigFlag = None, json: JsonFlag = False) -> None:
     """Remove images from the history, with their prompts; the files are kept.
 
     ```

@@ -9,7 +9,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.runtime import Runtime
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, print_message
-from imagen.cli.parameters import ConfigFlag, IdWord, JsonFlag, open_account
+from imagen.cli.parameters import ConfigFlag, JobId, JsonFlag, open_account
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width, truncate
 from imagen.domain.call import OpenCall
 from imagen.domain.errors import UsageError
@@ -68,7 +68,7 @@ def jobs(*, config: ConfigFlag = None, json: JsonFlag = False) -> None:
 
 
 def forget(
-    *ids: IdWord,
+    *ids: JobId,
     key: Annotated[str | None, Parameter(metavar="TEXT")] = None,
     config: ConfigFlag = None,
     json: JsonFlag = False,

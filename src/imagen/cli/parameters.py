@@ -5,7 +5,7 @@ import re
 import stat
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -21,6 +21,7 @@ from imagen.settings.environment import process_environment
 
 if TYPE_CHECKING:
     from cyclopts import Token
+    from cyclopts.completion import CompletionContext
 
     from imagen.settings.environment import Environment
 
@@ -228,6 +229,24 @@ def _quote(word: str) -> str:
     return word if word.isprintable() else repr(word)
 
 
+def _load_completer(name: str) -> "Callable[[CompletionContext], object]":
+    """Return a function of `completers`, which is imported when it is called."""
+
+    def complete(context: "CompletionContext") -> object:
+        from imagen.cli import completers  # noqa: PLC0415 - only for completion
+
+        return getattr(completers, name)(context)
+
+    return complete
+
+
+complete_backends = _load_completer("list_backends")
+complete_styles = _load_completer("list_styles")
+complete_models = _load_completer("list_models")
+complete_prices = _load_completer("list_priced_models")
+complete_commands = _load_completer("list_commands")
+
+
 ConfigFlag: TypeAlias = Annotated[
     PathWord | None,
     Parameter(
@@ -239,7 +258,15 @@ ConfigFlag: TypeAlias = Annotated[
 JsonFlag: TypeAlias = Annotated[
     bool, Parameter(group=GENERAL_GROUP, help="Print JSON.")
 ]
-IdWord: TypeAlias = Annotated[str, Parameter(metavar="ID")]
+ImageId: TypeAlias = Annotated[
+    str, Parameter(metavar="ID", completer=_load_completer("list_images"))
+]
+JobId: TypeAlias = Annotated[
+    str, Parameter(metavar="ID", completer=_load_completer("list_jobs"))
+]
+TrashId: TypeAlias = Annotated[
+    str, Parameter(metavar="ID", completer=_load_completer("list_trash"))
+]
 PromptWord: TypeAlias = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 QuietFlag: TypeAlias = Annotated[
     bool, Parameter(alias="-q", group=GENERAL_GROUP, help="Print errors only.")

@@ -6,12 +6,12 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
 from imagen.bootstrap.library import load_prices
 from imagen.cli.output import Output
-from imagen.cli.parameters import ConfigFlag, JsonFlag, load_runtime
+from imagen.cli.parameters import ConfigFlag, JsonFlag, complete_prices, load_runtime
 from imagen.usecases.prices import DatedPrice, list_prices
 
 
 def prices(
-    model: Annotated[str, Parameter(metavar="MODEL")] = "",
+    model: Annotated[str, Parameter(metavar="MODEL", completer=complete_prices)] = "",
     /,
     *,
     config: ConfigFlag = None,

@@ -21,7 +21,7 @@ from imagen.cli.output import (
 from imagen.cli.parameters import (
     FLATTEN,
     GeneralFlags,
-    IdWord,
+    JobId,
     load_runtime,
     report_temporary,
 )
@@ -32,7 +32,7 @@ from imagen.usecases.resume import ResumeResult
 
 
 def resume(
-    *ids: IdWord,
+    *ids: JobId,
     all: bool = False,  # noqa: A002 - the flag's name
     continue_: Annotated[bool, Parameter(name="--continue")] = False,
     general: Annotated[GeneralFlags, FLATTEN] = GeneralFlags(),

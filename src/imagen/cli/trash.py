@@ -8,7 +8,7 @@ from cyclopts import Parameter  # noqa: TID253 - this is the command line
 from imagen.bootstrap.library import build_trash
 from imagen.cli import exit_codes
 from imagen.cli.output import Output, display_path, print_message
-from imagen.cli.parameters import ConfigFlag, IdWord, JsonFlag, open_account
+from imagen.cli.parameters import ConfigFlag, JsonFlag, TrashId, open_account
 from imagen.cli.tables import Columns, join_lines, shorten_ids, terminal_width
 from imagen.domain.errors import UsageError
 from imagen.domain.trash import TrashedFile
@@ -39,7 +39,7 @@ def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> None:
         print_message("The trash is empty.")
 
 
-def restore(*ids: IdWord, config: ConfigFlag = None, json: JsonFlag = False) -> None:
+def restore(*ids: TrashId, config: ConfigFlag = None, json: JsonFlag = False) -> None:
     """Move files from the trash back to where they were, and print their paths.
 
     An existing file is never replaced: move it away first.
