@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imagen.domain.errors import Misconfigured
-from imagen.domain.suggestion import suggest
 from imagen.ports.adapter import Adapter
 
 if TYPE_CHECKING:
@@ -32,6 +31,20 @@ BUILT_IN = {
     "replicate": "imagen.adapters.backends.replicate.adapter:adapter",
 }
 
+# For lists: to import each adapter would take most of the time. A test compares it with
+# the adapters.
+SUMMARIES = {
+    "bfl": "The FLUX models of Black Forest Labs, from their maker.",
+    "comfyui": "A ComfyUI server, local or rented, with any workflow.",
+    "fal": "Every image model on fal: FLUX, Nano Banana, Seedream, Qwen and others.",
+    "gemini": "Google's image models: Nano Banana 2.1, Gemini 3 Pro Image and others.",
+    "mock": "A picture drawn from the prompt: offline, free, instant.",
+    "openai": "OpenAI's images, and the services and servers that speak its API.",
+    "openrouter": "Image models of many providers, by name, with one key and the real"
+    " cost.",
+    "replicate": "Every image model on Replicate: FLUX, Imagen, Ideogram and others.",
+}
+
 
 def find_adapter(name: str) -> AnyAdapter:
     """Return the adapter of that name, importing its module and no other adapter.
@@ -51,9 +64,20 @@ def find_adapter(name: str) -> AnyAdapter:
                 f"The adapter {name!r} cannot be loaded: {error}.",
                 hint=f"Reinstall the package that provides {entry.value}.",
             ) from error
+    from imagen.domain.suggestion import suggest  # noqa: PLC0415 - rare
+
     names = adapter_names()
     known = f"Installed: {', '.join(names)}."
     raise Misconfigured(f"Unknown adapter {name!r}.", hint=suggest(name, names, known))
+
+
+def describe_adapter(name: str) -> str:
+    """Return the summary of an adapter, without importing a built-in one.
+
+    Raises:
+        Misconfigured: no adapter has that name, or it cannot be loaded.
+    """
+    return SUMMARIES.get(name) or find_adapter(name).summary
 
 
 def adapter_names() -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from imagen.adapters.system.clock import SystemClock
 from imagen.domain.errors import Misconfigured
 from imagen.ports.adapter import BackendContext
-from imagen.registry import BUILT_IN, GROUP, adapter_names, find_adapter
+from imagen.registry import BUILT_IN, GROUP, SUMMARIES, adapter_names, find_adapter
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -36,6 +36,10 @@ def test_the_table_and_the_entry_points_agree() -> None:
     project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
 
     assert project["entry-points"][GROUP] == BUILT_IN
+
+
+def test_the_summaries_are_those_of_the_adapters() -> None:
+    assert {name: find_adapter(name).summary for name in BUILT_IN} == SUMMARIES
 
 
 @pytest.mark.parametrize("name", ["chalk", "easel"])

@@ -14,7 +14,6 @@ from imagen.domain.events import (
     ignore_event,
     isolate_listener,
 )
-from imagen.domain.suggestion import join_missing
 from imagen.settings.environment import Environment
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def _report_local_usage(
     if not runtime.wrote_usage:
         return
     if environment.supabase_url or environment.supabase_key:
-        missing = join_missing(environment.missing_for_supabase)
+        missing = _describe_missing(environment)
         page = _find_page()
         listen(Undelivered(channel="usage", message=f"{missing}; see {page}."))
         return
@@ -176,7 +175,7 @@ def check_supabase(runtime: Runtime) -> "Iterator[Readiness]":
         get_cloud_mode(settings, environment) == "on"
     )
     if missing:
-        note = f"{join_missing(missing)}; {_find_page()} has every step."
+        note = f"{_describe_missing(environment)}; {_find_page()} has every step."
         used = wanted or bool(environment.supabase_url or environment.supabase_key)
         yield Readiness(name="used" if used else "not used", ready=not used, note=note)
         return
@@ -225,8 +224,15 @@ def _find_page() -> str:
     return find_page("supabase.md")
 
 
+def _describe_missing(environment: Environment) -> str:
+    """Return a clause that names the variables that are not set."""
+    from imagen.domain.suggestion import join_missing  # noqa: PLC0415 - rare
+
+    return join_missing(environment.missing_for_supabase)
+
+
 def _not_configured(environment: Environment) -> Misconfigured:
-    missing = join_missing(environment.missing_for_supabase)
+    missing = _describe_missing(environment)
     return Misconfigured(
         f"Supabase is not set up: {missing}.",
         hint=f"{_find_page()} has every step.",

@@ -17,7 +17,6 @@ from imagen.cli.parameters import (
     load_runtime,
 )
 from imagen.domain.errors import ImagenError, Misconfigured
-from imagen.usecases.check import check_backend
 
 
 def list_(*, config: ConfigFlag = None, json: JsonFlag = False) -> None:
@@ -97,6 +96,8 @@ def check(
     Args:
         names: Names of configured backends. [default: all]
     """
+    from imagen.usecases.check import check_backend  # noqa: PLC0415 - not for the list
+
     runtime = load_runtime(config)
     out = Output(json=json)
     backends = [
@@ -118,7 +119,7 @@ def check(
 
 def _describe_adapter(adapter: str) -> str:
     try:
-        return registry.find_adapter(adapter).summary
+        return registry.describe_adapter(adapter)
     except Misconfigured as error:
         # A broken plug-in must not hide the other adapters.
         return f"cannot be used: {error.message}"

@@ -3,9 +3,6 @@
 import sys
 from typing import Annotated
 
-from imagen.bootstrap.output import STDOUT
-from imagen.bootstrap.requests import build_request
-from imagen.cli.generation import generate_images
 from imagen.cli.generation_flags import (
     BackendFlag,
     GenerateFlags,
@@ -15,6 +12,7 @@ from imagen.cli.generation_flags import (
 )
 from imagen.cli.parameters import (
     FLATTEN,
+    STDOUT,
     GeneralFlags,
     PromptWord,
     load_runtime,
@@ -46,6 +44,10 @@ def generate(
             does a pipe without PROMPT.
         backend: The name of a backend in the config. [default: its default_backend]
     """
+    # Here, so that the help loads only the flags.
+    from imagen.bootstrap.requests import build_request  # noqa: PLC0415
+    from imagen.cli.generation import generate_images  # noqa: PLC0415
+
     out = general.out(hide_results=output.output == STDOUT)
     runtime = load_runtime(general.config)
     parsed = build_request(

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast, get_args
 
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
-from imagen.bootstrap.once import Repetition
-from imagen.bootstrap.output import OutputOptions
 from imagen.bootstrap.parameters import (
     PARAMETERS,
     Kind,
@@ -40,6 +38,9 @@ from imagen.cli.parameters import (
 
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+    from imagen.bootstrap.once import Repetition
+    from imagen.bootstrap.output import OutputOptions
 
 BackendFlag: TypeAlias = Annotated[
     str | None,
@@ -82,12 +83,14 @@ class OutputFlags:
         json: bool = False,
         media_type: str | None = None,
         stream: "BinaryIO | None" = None,
-    ) -> OutputOptions:
+    ) -> "OutputOptions":
         """Return the output options.
 
         Raises:
             UsageError: the path looks like an option, or stdout has two uses.
         """
+        from imagen.bootstrap.output import OutputOptions  # noqa: PLC0415 - not for the help
+
         return OutputOptions(
             path=check_output(self.output, json=json),
             sidecar=not self.no_sidecar,
@@ -158,12 +161,14 @@ class RepetitionFlags:
     fresh: GenerationSwitch = False
     unrecorded: GenerationSwitch = False
 
-    def repetition(self) -> Repetition:
+    def repetition(self) -> "Repetition":
         """Return how the command treats an earlier one.
 
         Raises:
             InvalidRequest: the key is empty or too long.
         """
+        from imagen.bootstrap.once import Repetition  # noqa: PLC0415 - not for the help
+
         return Repetition(key=self.key, fresh=self.fresh, unrecorded=self.unrecorded)
 
 

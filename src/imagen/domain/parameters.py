@@ -15,7 +15,6 @@ from imagen.domain.seed import RandomInt, choose_seed, wrap_seed
 from imagen.domain.sidecar import Change
 from imagen.domain.size import Size
 from imagen.domain.style import combine_negatives
-from imagen.domain.suggestion import suggest
 
 # Aspect ratios that differ by no more than this factor count as the same. Rounding to
 # multiples of 64 pixels changes 21:9 of one megapixel by 3 %.
@@ -122,6 +121,8 @@ class ParameterResolver:
         known = self._capabilities.parameters
         for name, value in requested.items():
             if known is not None and name not in known:
+                from imagen.domain.suggestion import suggest  # noqa: PLC0415 - rare
+
                 listed = f"Its parameters: {', '.join(known) or 'none'}."
                 raise Unsupported(
                     f"{self._instance.name} has no parameter {name!r}.",

@@ -14,6 +14,7 @@ import pytest
 from tests.nightly import some_by_day
 
 from imagen.cli.app import COMMANDS
+from imagen.registry import BUILT_IN
 
 HEAVY = {
     "IPython",
@@ -163,6 +164,22 @@ def test_help_imports_no_command(words: list[str]) -> None:
     named = {target.partition(":")[0] for target, _ in COMMANDS.values()}
     assert "imagen.cli.app" in loaded
     assert not named & loaded
+
+
+def test_help_of_a_command_loads_its_flags_only() -> None:
+    loaded = loaded_by(f"{MAIN}main(['generate', '--help'])")
+
+    assert "imagen.cli.generation_flags" in loaded
+    of_a_run = {"imagen.cli.generation", "imagen.settings.model", "sqlite3"}
+    assert not of_a_run & loaded
+
+
+def test_a_list_of_the_adapters_imports_none_that_is_built_in() -> None:
+    loaded = loaded_by(f"{MAIN}main(['backends', 'list'])")
+
+    others = {f"imagen.adapters.backends.{name}" for name in BUILT_IN if name != "mock"}
+    assert "imagen.registry" in loaded
+    assert not others & loaded
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,16 @@ def _render(scene: Scene, shapes: Sequence[Shape]) -> Image.Image:
     # In strips of about 2**16 pixels: a whole picture of twice the size would take four
     # times its memory.
     width, height = scene.width, scene.height
-    picture = _render_sky(scene).resize((width, height), Image.Resampling.BILINEAR)
+    picture = Image.new("RGB", (width, height))
+    # Half of most pictures is land. To stretch the sky takes as long as all the shapes.
+    sky = _render_sky(scene)
+    horizon = math.ceil(min([height, *(shape.solid_from for shape in shapes)])) + 2
+    # Whole rows of the small sky, and no fewer than it has: otherwise Pillow rounds
+    # some pixels differently (12.0), and the bytes of a picture never change.
+    unit = height // math.gcd(height, sky.height)
+    rows = min(height, math.ceil(max(horizon, sky.height) / unit) * unit)
+    part = (0, 0, sky.width, sky.height * rows // height)
+    picture.paste(sky.resize((width, rows), Image.Resampling.BILINEAR, box=part))
     rows = max(16, 2**16 // width)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
@@ -109,7 +118,10 @@ def _render(scene: Scene, shapes: Sequence[Shape]) -> Image.Image:
             continue
         box = (0, top, width, bottom)
         size = (width * 2, (bottom - top) * 2)
-        strip = picture.resize(size, Image.Resampling.NEAREST, box=box)
+        if top - 1 > visible[0].solid_from:
+            strip = Image.new("RGB", size, visible.pop(0).colour)
+        else:
+            strip = picture.resize(size, Image.Resampling.NEAREST, box=box)
         pen = ImageDraw.Draw(strip)
         for shape in visible:
             # Pillow truncates coordinates towards zero, which would bend the edges
