@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imagen.api.functions import sweep as sweep
     from imagen.api.records import history as history
     from imagen.api.records import jobs as jobs
+    from imagen.api.records import models as models
     from imagen.api.records import resume as resume
     from imagen.api.records import usage as usage
     from imagen.api.results import Image as Image
@@ -51,12 +52,14 @@ if TYPE_CHECKING:
     from imagen.domain.money.usage import UsageTotal as UsageTotal
     from imagen.usecases.jobs import UnfinishedCommand as UnfinishedCommand
     from imagen.usecases.jobs import UnfinishedJob as UnfinishedJob
+    from imagen.usecases.models import BackendModels as BackendModels
+    from imagen.usecases.models import ModelInfo as ModelInfo
     from imagen.usecases.usage import UsageReport as UsageReport
 
 # A test compares the imports above, which type checkers read, with this table.
 _NAMES = {
     "imagen.api.functions": "agenerate estimate generate inspect rerun sweep",
-    "imagen.api.records": "history jobs resume usage",
+    "imagen.api.records": "history jobs models resume usage",
     "imagen.api.results": "Image Images Jobs Sweep",
     "imagen.api.studio": "Studio",
     "imagen.domain.errors": "BackendError Cancelled ImagenError InvalidRequest"
@@ -67,6 +70,7 @@ _NAMES = {
     "imagen.domain.inspection": "Inspection",
     "imagen.domain.money.usage": "UsageRow UsageTotal",
     "imagen.usecases.jobs": "UnfinishedCommand UnfinishedJob",
+    "imagen.usecases.models": "BackendModels ModelInfo",
     "imagen.usecases.usage": "UsageReport",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -1,4 +1,4 @@
-"""`imagen.history`, `jobs`, `resume` and `usage`, over an account as others left it."""
+"""`imagen.history`, `jobs`, `resume`, `usage` and `models`, over earlier records."""
 
 import os
 from collections.abc import Iterator
@@ -240,3 +240,17 @@ def test_usage_is_added_up_by_what_is_asked(server: ReplicateServer) -> None:
     assert imagen.usage(since=later, local=True).total.cost_usd == 0
     with pytest.raises(imagen.InvalidRequest, match="`by` has 'colour'"):
         imagen.usage(by=["colour"])  # type: ignore[list-item]
+
+
+def test_models_are_those_of_the_named_backends(server: ReplicateServer) -> None:
+    mock, paid = imagen.models("mock", "paid")
+
+    assert isinstance(mock, imagen.BackendModels)
+    assert (mock.backend, mock.models[0].may_cost) == ("mock", False)
+    assert (paid.adapter, paid.models[0].may_cost) == ("replicate", True)
+    assert paid.models[0].model == "black-forest-labs/flux-schnell"
+    assert paid.models[0].price
+    assert {each.backend for each in imagen.models()} == {"mock", "paid"}
+    assert server.created == 0
+    with pytest.raises(imagen.InvalidRequest, match="Unknown backend"):
+        imagen.models("frob")

@@ -1,4 +1,4 @@
-"""The functions `history`, `jobs`, `resume` and `usage`: what imagen has recorded."""
+"""The functions `history`, `jobs`, `resume`, `usage` and `models`: the records."""
 
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -15,6 +15,7 @@ from imagen.api.results import Image, Images, Jobs
 from imagen.bootstrap.cloud import deliver_briefly, upload_usage
 from imagen.bootstrap.generation import build_resume
 from imagen.bootstrap.library import open_usage
+from imagen.bootstrap.models import list_models
 from imagen.bootstrap.once import continue_command, count_remaining, forget_finished
 from imagen.bootstrap.runtime import Runtime
 from imagen.domain.errors import InvalidRequest, JournalError
@@ -30,6 +31,7 @@ from imagen.usecases.jobs import (
     list_several,
     select_jobs,
 )
+from imagen.usecases.models import BackendModels
 from imagen.usecases.usage import UsageReport
 
 
@@ -211,6 +213,31 @@ def usage(
             if raw:
                 return list(use_case.rows(since=day))
             return use_case.run(names, since=day)
+
+
+def models(
+    *backends: str,
+    refresh: bool = False,
+    config: str | PathLike[str] | None = None,
+) -> list[BackendModels]:
+    """Return the models of the backends: price, abilities and shutdown date.
+
+    A backend is asked only for what is not known without it, and costs nothing. If
+    something cannot be found out, `problem` of the backend says why; nothing is raised.
+
+    Args:
+        backends: Names of configured backends. Default: all.
+        refresh: True asks the backends anew for what they can do. Default: False.
+        config: The config file; None uses the same file as the command line.
+
+    Raises:
+        InvalidRequest: the config has no backend of that name.
+        Misconfigured: the config is missing or invalid.
+    """
+    with _open(config) as runtime:
+        return list_models(
+            runtime, backends, refresh=refresh, cancellation=Cancellation()
+        )
 
 
 def _open(config: str | PathLike[str] | None) -> Runtime:
