@@ -21,6 +21,7 @@ GROUP = "imagen.backends"
 # A table, so that a run with a built-in adapter does not search the metadata of every
 # installed package. A test compares it with the entry points of the wheel.
 BUILT_IN = {
+    "automatic1111": "imagen.adapters.backends.automatic1111.vendor:adapter",
     "bfl": "imagen.adapters.backends.bfl.vendor:adapter",
     "comfyui": "imagen.adapters.backends.comfyui.adapter:adapter",
     "fal": "imagen.adapters.backends.fal.adapter:adapter",

@@ -8,6 +8,7 @@ import pytest
 from tests.contract import lacks, test_backends
 from tests.contract.broken import promises as list_tests
 from tests.integration import (
+    test_automatic1111_contract,
     test_bfl_contract,
     test_comfyui_contract,
     test_fal_contract,
@@ -29,6 +30,7 @@ CHALK = type("Chalk", (HttpBackendContract,), {"lacks": lacks.CHALK})
 EASEL = type("Easel", (HttpBackendContract,), {"lacks": lacks.EASEL})
 BACKENDS = {
     "`mock`": [test_backends.TestMockBackend],
+    "`automatic1111`": [test_automatic1111_contract.TestWebui],
     "`bfl`": [test_bfl_contract.TestBfl],
     "`comfyui`": [
         test_comfyui_contract.TestOwnServer,

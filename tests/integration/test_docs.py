@@ -165,6 +165,7 @@ def test_the_page_about_commands_has_all_of_them() -> None:
         "README.md",
         "docs/accounts.md",
         "docs/adapters.md",
+        "docs/automatic1111.md",
         "docs/bfl.md",
         "docs/comfyui.md",
         "docs/commands.md",
@@ -213,6 +214,7 @@ def source_texts(package: str) -> list[str]:
 @pytest.mark.parametrize(
     "page",
     [
+        "docs/automatic1111.md",
         "docs/bfl.md",
         "docs/comfyui.md",
         "docs/fal.md",
