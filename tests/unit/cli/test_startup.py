@@ -189,7 +189,7 @@ def test_a_list_of_the_adapters_imports_none_that_is_built_in() -> None:
         (["history"], 60),
         (["jobs"], 60),
         (["prices"], 60),
-        (["generate", "fox", "--size", "16x16"], 115),
+        (["generate", "fox", "--size", "16x16"], 110),
     ],
 )
 def test_a_command_loads_few_modules_of_imagen(words: list[str], limit: int) -> None:
