@@ -35,6 +35,7 @@ BUILT_IN = {
 # For lists: to import each adapter would take most of the time. A test compares it with
 # the adapters.
 SUMMARIES = {
+    "automatic1111": "Your AUTOMATIC1111, Forge, reForge, SD.Next or sd-server.",
     "bfl": "The FLUX models of Black Forest Labs, from their maker.",
     "comfyui": "A ComfyUI server, local or rented, with any workflow.",
     "fal": "Every image model on fal: FLUX, Nano Banana, Seedream, Qwen and others.",
