@@ -109,6 +109,18 @@ def test_a_key(doctor: Doctor) -> None:
     assert "canary" not in there.out + there.err
 
 
+def test_a_key_that_is_not_needed(doctor: Doctor) -> None:
+    server = "{adapter: openai, dialect: localai, base_url: 'http://127.0.0.1:9/v1'}"
+
+    run = doctor(f"backends: {{own: {server}}}")
+
+    assert line(run, "key of own") == (
+        "ready",
+        "$LOCALAI_API_KEY is not set, and not needed",
+    )
+    assert line(run, "backend own")[0] == "problem"
+
+
 def test_a_backend(doctor: Doctor) -> None:
     with ComfyServer() as server:
         config = f"backends: {{c: {{adapter: comfyui, base_url: '{server.url}'}}}}"

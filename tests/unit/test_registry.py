@@ -3,11 +3,13 @@ import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from imagen.adapters.system.clock import SystemClock
+from imagen.bootstrap.setup import find_key_option
 from imagen.domain.errors import Misconfigured
-from imagen.ports.adapter import BackendContext
+from imagen.ports.adapter import BackendContext, Secrets
 from imagen.registry import BUILT_IN, GROUP, SUMMARIES, adapter_names, find_adapter
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -77,3 +79,23 @@ def test_a_broken_adapter_of_another_package_is_one_clear_sentence(
 
     with pytest.raises(Misconfigured, match=said):
         find_adapter("broken")
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_what_setup_proposes_first_has_a_model(name: str) -> None:
+    adapter = find_adapter(name)
+    preset = adapter.presets[0] if adapter.presets else {}
+    option = find_key_option(adapter)
+    keys = {} if option is None else {option[0]: option[1][0]}
+    context = BackendContext(
+        name=name,
+        clock=SystemClock(),
+        secrets=Secrets(dict.fromkeys(keys, "canary")),
+    )
+
+    backend = adapter.create(
+        msgspec.convert({**keys, **preset}, adapter.options), context
+    )
+
+    # Otherwise `imagen generate` would ask for --model after the set-up.
+    assert backend.capabilities().model

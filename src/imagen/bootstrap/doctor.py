@@ -81,7 +81,6 @@ def diagnose(
     checks: dict[str, Callable[[], Iterator[Diagnosis]]] = {}
     if readable:
         checks |= {
-            "keys": partial(_check_keys, runtime),
             "backends": partial(_check_backends, runtime, cancellation),
             "models": partial(_check_models, runtime),
             "prices": partial(_check_prices, runtime),
@@ -161,50 +160,13 @@ def _check_config(runtime: Runtime, config: str | None) -> Iterator[Diagnosis]:
         yield Diagnosis(name="config", note=f"{note}, default {default}")
 
 
-def _check_keys(runtime: Runtime) -> Iterator[Diagnosis]:
-    for name in runtime.settings.backends:
-        yield from _check_key(runtime, name)
-
-
-def _check_key(runtime: Runtime, name: str) -> Iterator[Diagnosis]:
-    # A keyring that is locked is about this backend alone.
-    about = f"key of {name}"
-    yield from _isolate(about, partial(_check_variables, runtime, name, about))
-
-
-def _check_variables(runtime: Runtime, name: str, about: str) -> Iterator[Diagnosis]:
-    options = runtime.settings.backends[name].options
-    secrets = runtime.environment.secrets_for(options)
-    for option, variable in _list_keys(options):
-        shown = format_variable(variable)
-        if secrets.get(option):
-            yield Diagnosis(name=about, note=f"{shown} is set")
-        else:
-            hint = "Set it to your key; `imagen setup` can store it in a keyring."
-            note = f"{shown} is not set"
-            yield Diagnosis(name=about, state="problem", note=note, hint=hint)
-
-
-def _list_keys(options: msgspec.Struct) -> Iterator[tuple[str, str]]:
-    """Yield each option that names a variable for a key, and the variable."""
-    for field in msgspec.structs.fields(options):
-        value: object = getattr(options, field.name)
-        if field.name.endswith("_env") and isinstance(value, str) and value:
-            yield field.name, value
-
-
 def _check_backends(
     runtime: Runtime, cancellation: "Cancellation"
 ) -> Iterator[Diagnosis]:
     from imagen.engine.thread_pool import run_tasks  # noqa: PLC0415
     from imagen.usecases.check import check_backend  # noqa: PLC0415
 
-    # Without its key, a backend can only fail in the same words.
-    names = [
-        name
-        for name in runtime.settings.backends
-        if all(found.state == "ready" for found in _check_key(runtime, name))
-    ]
+    names = list(runtime.settings.backends)
     tasks = [
         partial(
             check_backend,
@@ -218,9 +180,41 @@ def _check_backends(
         [(tasks, len(tasks))], cancellation=cancellation, clock=runtime.clock
     )
     for report in sorted(reports, key=lambda report: names.index(report.name)):
-        # The mock is part of imagen: it is worth a line only if it fails.
-        if report.name != MOCK or not report.ready:
-            yield _describe_backend(report)
+        about = f"key of {report.name}"
+        keys = list(_isolate(about, partial(_check_keys, runtime, report)))
+        yield from keys
+        # The mock is part of imagen: it is worth a line only if it fails. A backend
+        # whose key is missing has failed for that reason.
+        if any(each.state != "ready" for each in keys) or (
+            report.name == MOCK and report.ready
+        ):
+            continue
+        yield _describe_backend(report)
+
+
+def _check_keys(runtime: Runtime, report: "CheckedBackend") -> Iterator[Diagnosis]:
+    """Yield whether the variables for the keys of a backend are set."""
+    options = runtime.settings.backends[report.name].options
+    secrets = runtime.environment.secrets_for(options)
+    about = f"key of {report.name}"
+    for option, variable in _list_keys(options):
+        shown = format_variable(variable)
+        if secrets.get(option):
+            yield Diagnosis(name=about, note=f"{shown} is set")
+        elif any(shown in each.note for each in report.findings if not each.ready):
+            hint = "Set it to your key, or name an entry of your keyring in its place."
+            note = f"{shown} is not set"
+            yield Diagnosis(name=about, state="problem", note=note, hint=hint)
+        else:
+            yield Diagnosis(name=about, note=f"{shown} is not set, and not needed")
+
+
+def _list_keys(options: msgspec.Struct) -> Iterator[tuple[str, str]]:
+    """Yield each option that names a variable for a key, and the variable."""
+    for field in msgspec.structs.fields(options):
+        value: object = getattr(options, field.name)
+        if field.name.endswith("_env") and isinstance(value, str) and value:
+            yield field.name, value
 
 
 def _describe_backend(report: "CheckedBackend") -> Diagnosis:
