@@ -13,7 +13,9 @@ backends:
   google: {adapter: gemini, model: gemini-3.1-flash-image}
   gone: {adapter: comfyui, workflow: gone.json}
 styles:
-  ink: {prompt: "{prompt}, ink on \x1b paper", set: {guidance: 3.5}, seed: 7}
+  ink:
+    {prompt: "{prompt}, ink on \x1b paper", set: {guidance: 3.5}, seed: 7,
+     images: [/x/palette.png]}
 """
 
 
@@ -90,7 +92,7 @@ def test_the_styles_are_those_of_the_config_and_the_built_in_ones(asked: Ask) ->
     assert (run.code, run.err) == (0, "")
     assert max(map(len, run.lines)) <= 80
     assert run.lines[:3] == [
-        "ink: seed 7, guidance 3.5",
+        "ink: seed 7, 1 reference image, guidance 3.5",
         "    {prompt}, ink on \\x1b paper",
         "blog-header: size 1536x768, built in",
     ]
@@ -108,6 +110,7 @@ def test_each_style_is_an_object(asked: Ask) -> None:
         "steps": 0,
         "seed": 7,
         "options": {"guidance": 3.5},
+        "images": ["/x/palette.png"],
         "built_in": False,
     }
     assert (header["size"], header["built_in"]) == ("1536x768", True)

@@ -335,6 +335,14 @@ def test_without_a_terminal_it_needs_yes(ask: Ask) -> None:
     assert "Use --yes" in run.err
 
 
+def test_a_device_is_not_replaced(ask: Ask) -> None:
+    run = ask("setup", "--yes", env={"IMAGEN_CONFIG": "/dev/null"})
+
+    assert (run.code, run.out) == (2, "")
+    assert "/dev/null is not a regular file" in run.err
+    assert Path("/dev/null").is_char_device()
+
+
 def test_a_config_with_errors_is_not_touched(
     screen: Screen, comfyui: ComfyServer, config: Path
 ) -> None:

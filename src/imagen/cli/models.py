@@ -71,7 +71,7 @@ def _format_backend(found: BackendModels, *, today: date) -> Iterator[str]:
     for model in found.models:
         price = (model.price or "price unknown") if model.may_cost else "free"
         mark = "*" if model.default else " "
-        yield f"  {mark} {model.model or 'the model of the workflow'}: {price}"
+        yield f"  {mark} {model.model or 'the default model'}: {price}"
         if abilities := ", ".join(model.abilities):
             lines = wrap(abilities, width - len(_INDENT), lines=len(abilities))
             yield from (f"{_INDENT}{line}" for line in lines)

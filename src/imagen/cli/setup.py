@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter  # noqa: TID253 - this is the command line
 
+from imagen.adapters.system.config_file import check_regular
 from imagen.adapters.system.installation import format_install_command
 from imagen.bootstrap.runtime import Runtime
 from imagen.bootstrap.setup import (
@@ -69,7 +70,8 @@ def setup(
     environment, out = process_environment(), Output(json=json)
     path, _ = find_config(keep_path(config), environment)
     # A config that is named and does not exist yet is created.
-    exists = path.exists()
+    if exists := path.exists():
+        check_regular(path)
     settings = None if exists else default_settings(find_adapter)
     runtime = Runtime(environment, config=str(path), settings=settings)
     try:

@@ -35,13 +35,11 @@ def styles(*, config: ConfigFlag = None, json: JsonFlag = False) -> None:
 
 
 def _format_style(style: Style, *, built_in: bool) -> Iterator[str]:
-    facts = {
-        "size": style.size,
-        "steps": style.steps,
-        "seed": style.seed,
-        **style.options,
-    }
+    facts = {"size": style.size, "steps": style.steps, "seed": style.seed}
     notes = [f"{name} {fact}" for name, fact in facts.items() if fact]
+    if number := len(style.images):
+        notes.append(f"{number} reference {'image' if number == 1 else 'images'}")
+    notes += [f"{name} {fact}" for name, fact in style.options.items()]
     notes += ["built in"] if built_in else []
     yield f"{style.name}: {', '.join(notes)}" if notes else style.name
     width = (terminal_width() or _DEFAULT_WIDTH) - len(_INDENT)

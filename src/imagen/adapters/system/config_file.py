@@ -29,9 +29,11 @@ def create_config(path: Path, text: str) -> None:
     try:
         with file:
             file.write(text)
-    except OSError as error:
+    except BaseException as error:
         path.unlink(missing_ok=True)
-        raise _cannot_write(path, error) from error
+        if isinstance(error, OSError):
+            raise _cannot_write(path, error) from error
+        raise
 
 
 def replace_config(path: Path, text: str, *, previous: bytes) -> None:
@@ -48,6 +50,7 @@ def replace_config(path: Path, text: str, *, previous: bytes) -> None:
         Misconfigured: the file was changed in the meantime, or it cannot be written.
     """
     target = Path(os.path.realpath(path))
+    check_regular(target)
     draft = target.with_name(f"{target.name}.{os.urandom(8).hex()}.part")
     try:
         if target.read_bytes() != previous:
@@ -58,13 +61,30 @@ def replace_config(path: Path, text: str, *, previous: bytes) -> None:
             )
         try:
             draft.write_text(text, encoding="utf-8")
-            draft.chmod(target.stat().st_mode)
+            found = target.stat()
+            draft.chmod(found.st_mode)
+            # For root, who may edit the file of another user.
+            with suppress(OSError):
+                os.chown(draft, found.st_uid, found.st_gid)
             draft.replace(target)
         finally:
             with suppress(FileNotFoundError):
                 draft.unlink()
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def check_regular(path: Path) -> None:
+    """Check that an existing config is a file that can be replaced, not a device.
+
+    Raises:
+        Misconfigured: it is something else, such as /dev/null.
+    """
+    if not path.is_file():
+        raise Misconfigured(
+            f"The config file {path} is not a regular file; nothing was written.",
+            hint="Choose another place: unset IMAGEN_CONFIG, or give --config PATH.",
+        )
 
 
 def _cannot_write(path: Path, error: OSError) -> Misconfigured:
