@@ -9,12 +9,13 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly check format bench release lock clean
+.PHONY: help demo test nightly pythons check format bench release lock clean
 
 help:
 	@echo "make demo    install into .venv, generate an image, print its path"
 	@echo "make test    install what the tests need, run all tests"
 	@echo "make nightly run the tests that take long, too, and the drills"
+	@echo "make pythons run the unit tests with each Python from 3.11 to 3.14 there is"
 	@echo "make check   check format, lint, types, layers and start-up"
 	@echo "make format  format the code and fix lint errors"
 	@echo "make bench   measure against peers and limits; MODE=--smoke takes a minute"
@@ -60,6 +61,9 @@ nightly: .venv/tested
 	@IMAGEN_NIGHTLY=1 $(BIN)/python -m pytest -n auto --dist worksteal; tests=$$?; \
 		$(BIN)/python -m benchmarks --drills && exit $$tests
 
+pythons:
+	@sh tools/pythons.sh
+
 check: .venv/tested
 	@sh tools/check.sh
 
@@ -85,4 +89,4 @@ lock:
 	@rm -rf .venv-lock
 
 clean:
-	@rm -rf .venv .venv-lock demo dist build .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv .venv-* demo dist build .mypy_cache .ruff_cache .pytest_cache

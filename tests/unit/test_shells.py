@@ -118,7 +118,7 @@ def test_help_of_a_function_describes_every_parameter() -> None:
     for name in ("generate", "rerun", "sweep"):
         text = getattr(imagen, name).__doc__
         for parameter in python(name):
-            assert f"\n        {parameter}: " in text
+            assert f"\n    {parameter}: " in text
         assert "Raises:" in text
 
 

@@ -1,7 +1,7 @@
 """The keyword arguments of the Python API."""
 
 from collections.abc import Callable, Sequence
-from inspect import Parameter, signature
+from inspect import Parameter, cleandoc, signature
 from os import PathLike
 from typing import Annotated, Any, TypedDict, TypeVar, get_args
 
@@ -192,11 +192,13 @@ def document(kind: type, *, defaults: bool = True) -> Callable[[Function], Funct
             default = default or info.default_help
             sentences = [info.help, info.python_help]
             sentences.append(f"Default: {default}." if default else "")
-            lines.append(f"        {name}: {' '.join(filter(None, sentences))}")
+            lines.append(f"    {name}: {' '.join(filter(None, sentences))}")
         plain = signature(function)
         others = [p for p in plain.parameters.values() if p.kind != p.VAR_KEYWORD]
         function.__signature__ = plain.replace(parameters=[*others, *keywords])  # type: ignore[attr-defined]
-        before, mark, after = (function.__doc__ or "").partition("        parameters:")
+        # Python 3.13 removes the indentation when it compiles a function.
+        text = cleandoc(function.__doc__ or "")
+        before, mark, after = text.partition("    parameters:")
         if mark:
             _, _, rest = after.partition("\n\n")
             function.__doc__ = "\n".join([before.rstrip(), *lines, "", rest])
