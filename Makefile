@@ -50,6 +50,7 @@ demo: .venv/installed
 	@echo
 	@echo "    . $(BIN)/activate"
 	@echo '    imagen generate "a cat in a fishbowl" --show'
+	@echo "    imagen setup        # your own GPU or API key"
 	@echo "    imagen --help"
 
 test: .venv/tested

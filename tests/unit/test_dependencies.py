@@ -93,3 +93,10 @@ def test_the_extra_all_has_every_other_extra() -> None:
 
     named = requirement.partition("[")[2].rstrip("]").split(",")
     assert sorted(named) == sorted(BY_EXTRA)
+
+
+def test_the_readme_says_what_each_extra_is_for() -> None:
+    table = (ROOT / "README.md").read_text("utf-8").partition("| extra | for |")[2]
+
+    rows = table.partition("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)) == sorted(BY_EXTRA)
