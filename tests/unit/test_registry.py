@@ -1,3 +1,4 @@
+import pickle
 import sys
 import tomllib
 from importlib.metadata import entry_points
@@ -99,3 +100,13 @@ def test_what_setup_proposes_first_has_a_model(name: str) -> None:
 
     # Otherwise `imagen generate` would ask for --model after the set-up.
     assert backend.capabilities().model
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_options_reach_a_worker_process(name: str) -> None:
+    options = find_adapter(name).options()
+
+    restored = pickle.loads(pickle.dumps(options))
+
+    assert restored == options
+    assert type(restored) is type(options)

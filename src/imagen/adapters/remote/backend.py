@@ -6,6 +6,7 @@ network are imported when the first request is sent.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
@@ -211,6 +212,54 @@ def remote_backend(
     return kind(vendor, open_service)
 
 
+@cache
+def _define_options(
+    base: type[msgspec.Struct] | None, base_url: str, key_env: str
+) -> type[msgspec.Struct]:
+    """Return the Struct of the options of an adapter, always the same one."""
+    url = Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
+            description="The URL of the API.",
+            examples=[base_url],
+            extra={"shape": f"a URL such as {base_url}"},
+        ),
+    ]
+    env = Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            description="The environment variable that holds the API key.",
+            examples=[key_env],
+        ),
+    ]
+
+    # The workers of `imagen serve` receive options, and cannot import this class.
+    def reduce(chosen: msgspec.Struct) -> tuple[object, ...]:
+        values = msgspec.structs.asdict(chosen)
+        return _restore_options, (base, base_url, key_env, values)
+
+    return msgspec.defstruct(
+        "Options",
+        [("base_url", url, base_url), ("api_key_env", env, key_env)],
+        bases=None if base is None else (base,),
+        namespace={"__reduce__": reduce},
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _restore_options(
+    base: type[msgspec.Struct] | None,
+    base_url: str,
+    key_env: str,
+    values: Mapping[str, object],
+) -> msgspec.Struct:
+    return _define_options(base, base_url, key_env)(**values)
+
+
 def http_adapter(
     vendor: VendorFactory,
     *,
@@ -232,31 +281,7 @@ def http_adapter(
         needs_key: Whether nothing can be sent without a key.
         options: A Struct with further options of the config block.
     """
-    url = Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
-            description="The URL of the API.",
-            examples=[base_url],
-            extra={"shape": f"a URL such as {base_url}"},
-        ),
-    ]
-    env = Annotated[
-        str,
-        msgspec.Meta(
-            min_length=1,
-            description="The environment variable that holds the API key.",
-            examples=[key_env],
-        ),
-    ]
-    struct = msgspec.defstruct(
-        "Options",
-        [("base_url", url, base_url), ("api_key_env", env, key_env)],
-        bases=None if options is None else (options,),
-        frozen=True,
-        kw_only=True,
-        forbid_unknown_fields=True,
-    )
+    struct = _define_options(options, base_url, key_env)
 
     # The Struct is made above, so its fields have no static types.
     def create(chosen: Any, context: BackendContext) -> ImageBackend:
