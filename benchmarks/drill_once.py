@@ -20,14 +20,8 @@ from pathlib import Path
 
 from benchmarks.common import Verdicts, arguments
 from benchmarks.drill_kill import User
-from tests.integration.replicate.server import ReplicateServer
+from benchmarks.paid_vendors import open_vendor
 
-CONFIG = """\
-backends:
-  paid:
-    {{adapter: replicate, model: black-forest-labs/flux-schnell, base_url: "{url}",
-      concurrency: 4}}
-"""
 AT_ONCE = 10
 KILLS_A_COMMAND = 12
 """After so many kills a command runs to its end, so that a slow machine gets there."""
@@ -68,9 +62,8 @@ def repeat_until_done(
     folder: Path, kind: str, images: int, dice: random.Random, most: int
 ) -> tuple[int, str]:
     """Kill and repeat one command; return the number of kills, and what is wrong."""
-    with ReplicateServer(seconds=0.1) as server:
-        user = User(folder, server)
-        (folder / "imagen.yaml").write_text(CONFIG.format(url=server.url))
+    with open_vendor("replicate") as vendor:
+        user, server = User(folder, vendor), vendor.server
         command = _words(user, kind, images)
         kills = forgotten = late = 0
         while True:
@@ -114,7 +107,7 @@ def repeat_until_done(
             done = user.run(*command)
             if done.returncode or len(done.stdout.splitlines()) != images:
                 return kills, f"repetition {each}: {done.stdout}{done.stderr}"
-        found = {**user.count_images(), "predictions": len(user.predictions())}
+        found = {**user.count_images(), "predictions": len(user.jobs())}
         whole = images * max(1, min(server.created // images, 1 + late))
         if {server.created, server.paid, *found.values()} != {whole}:
             return kills, f"created {server.created}, paid {server.paid}, {found}"
@@ -126,8 +119,8 @@ def repeat_until_done(
 
 def run_at_once(folder: Path, at_once: int) -> bool:
     """Run identical commands without a key at once; return whether all are paid."""
-    with ReplicateServer(seconds=0.1) as server:
-        user = User(folder, server)
+    with open_vendor("replicate") as vendor:
+        user, server = User(folder, vendor), vendor.server
         processes = [user.start(*_words(user, "generate", 1)) for _ in range(at_once)]
         for each in processes:
             each.communicate()

@@ -660,10 +660,12 @@ def test_no_secret_prompt_or_path_is_where_it_does_not_belong(
 
 
 @pytest.mark.nightly
-def test_kills_at_random_moments_lose_nothing() -> None:
+@pytest.mark.parametrize("vendor", ["replicate", "fal", "bfl"])
+def test_kills_at_random_moments_lose_nothing(vendor: str) -> None:
     """The full drill is `python -m benchmarks.drill_kill`."""
+    given = ["--runs", "12", "--seed", "7", "--vendor", vendor]
     drill = subprocess.run(
-        [sys.executable, "-m", "benchmarks.drill_kill", "--runs", "12", "--seed", "7"],
+        [sys.executable, "-m", "benchmarks.drill_kill", *given],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

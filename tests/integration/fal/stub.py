@@ -71,7 +71,14 @@ _JOB = re.compile(
 
 
 class FalStub(Stub):
-    """The queue and the platform API on one host."""
+    """The queue and the platform API on one host.
+
+    Attributes:
+        shown_after: Seconds until the list shows the inputs of a job whose result was
+            not sent.
+    """
+
+    shown_after = 600.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,6 +165,11 @@ class FalStub(Stub):
             },
         )
 
+    def has_ended(self, job: dict) -> bool:
+        """Return whether a job has ended: its result was sent, or some time is over."""
+        age = datetime.now(UTC) - datetime.fromisoformat(job["sent"])
+        return job.get("ended") or age.total_seconds() > self.shown_after
+
     def send_file(self, path: str) -> StubResponse:
         """Return an image."""
         id_ = path.removeprefix("/files/").rpartition("-")[0]
@@ -189,8 +201,8 @@ class FalStub(Stub):
                         "request_id": id_,
                         "endpoint_id": name,
                         "sent_at": job["sent"],
-                        "ended_at": job["sent"] if job.get("ended") else None,
-                        "json_input": job["input"] if job.get("ended") else None,
+                        "ended_at": job["sent"] if self.has_ended(job) else None,
+                        "json_input": job["input"] if self.has_ended(job) else None,
                     }
                     for id_, job in reversed(self.jobs.items())
                     if job["model"] == name and job["sent"] >= query["start"]
