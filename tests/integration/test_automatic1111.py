@@ -136,6 +136,12 @@ def test_settings_do_not_load_the_former_model_again(served: Served) -> None:
         ),
         ({"options": {"distilled_cfg_scale": 3.5}}, "no distilled_cfg_scale", None),
         ({"options": {"subseed_strength": 0.5}}, "needs a subseed", None),
+        ({"options": {"hr_upscaler": "Latent"}}, "hr_upscaler needs hr_scale", None),
+        (
+            {"options": {"hr_scale": 2.0}, "images": (reference(tiny_png(64, 64)),)},
+            "hr_scale is for jobs without a reference image",
+            None,
+        ),
         ({"options": {"steps": 5}}, "no parameter 'steps'", None),
     ],
 )
@@ -161,7 +167,7 @@ def test_paints_the_transparent_part_of_a_mask(served: Served) -> None:
     served.generate(
         images=(reference(tiny_png(64, 64)),),
         mask=reference(encode(mask)),
-        options={"denoising_strength": 0.6, "hr_scale": 2.0},
+        options={"denoising_strength": 0.6},
     )
 
     (request,) = served.proxy.submits
@@ -171,8 +177,6 @@ def test_paints_the_transparent_part_of_a_mask(served: Served) -> None:
     with Image.open(BytesIO(b64decode(body["mask"]))) as sent:
         assert (sent.getpixel((10, 10)), sent.getpixel((50, 10))) == (255, 0)
     assert (body["inpainting_fill"], body["inpaint_full_res"]) == (1, False)
-    # The hires fix is for images without a reference.
-    assert "enable_hr" not in body
     assert (body["width"], body["height"]) == (512, 256)
 
 

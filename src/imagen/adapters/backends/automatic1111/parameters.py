@@ -94,6 +94,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         # Without a subseed the server draws one, and the seed repeats nothing.
         if self.subseed_strength is not UNSET and self.subseed is UNSET:
             raise InvalidRequest("subseed_strength needs a subseed.")
+        if self.hr_scale is UNSET:
+            for name in ("hr_upscaler", "hr_second_pass_steps"):
+                if getattr(self, name) is not UNSET:
+                    raise InvalidRequest(f"{name} needs hr_scale.")
 
 
 # They are no fields of a job: two are settings, and imagen sets the size itself.
@@ -163,8 +167,10 @@ def _choose_sides(job: ImageJob, parameters: Parameters) -> dict[str, object]:
     """Return the sides; with the hires fix, those of both passes."""
     width, height = job.size.sides
     scale = parameters.hr_scale
-    if scale is UNSET or job.images:
+    if scale is UNSET:
         return {"width": width, "height": height}
+    if job.images:
+        raise InvalidRequest("hr_scale is for jobs without a reference image.")
     return {
         "enable_hr": True,
         "width": max(SIDE, round(width / scale / SIDE) * SIDE),
