@@ -169,6 +169,18 @@ def test_a_job_that_is_completed_may_have_failed(
     assert (raised.value.used == UNTOUCHED) == free
 
 
+def test_keeps_an_image_of_a_job_that_is_said_to_have_failed() -> None:
+    class Failed(FalStub):
+        def report(self, id_: str, job: dict) -> StubResponse:
+            body = {"request_id": id_, "status": "COMPLETED", "error": "It broke"}
+            return StubResponse(json=body)
+
+    with fal(Failed()) as served:
+        generated = served.generate()
+
+    assert len(generated.images) == 1
+
+
 def test_a_job_that_was_removed_from_the_queue_has_ended() -> None:
     def respond(request: RecordedRequest) -> StubResponse:
         served.context.stop()

@@ -62,12 +62,6 @@ class Request(msgspec.Struct, frozen=True):
     status: str = ""
 
 
-class LogLine(msgspec.Struct, frozen=True):
-    """A line of the log of the model."""
-
-    message: str = ""
-
-
 class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The status of a job in the queue. A failed job is COMPLETED, with an error."""
 

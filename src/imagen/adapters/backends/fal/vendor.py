@@ -110,12 +110,14 @@ class Fal:
             if not (status.has_failed or isinstance(error, Refused)):
                 raise
             return JobFailed(error=status.explain_failure(error), reference=stated)
-        if status.has_failed:
-            return JobFailed(error=status.explain_failure(None), reference=stated)
         model = Model(name=job.model or self._catalog.default)
         with suppress(ImagenError):  # only the cost depends on it
             model = yield from self._catalog.load(job.model)
-        return read_result(response, job, model, reference=stated)
+        result = read_result(response, job, model, reference=stated)
+        # An image is kept, also if the status says that there is none.
+        if isinstance(result, JobFailed) and status.has_failed:
+            return JobFailed(error=status.explain_failure(None), reference=stated)
+        return result
 
     def cancel(self, reference: str) -> Exchange[None]:
         """Cancel a job, and remember whether it was still in the queue."""
