@@ -53,6 +53,7 @@ from imagen.ports.adapter import Adapter, BackendContext, Secrets
 from imagen.ports.backend import (
     CheckableBackend,
     CloseableBackend,
+    CostBackend,
     ImageBackend,
     LookupBackend,
     PerModelBackend,
@@ -74,6 +75,7 @@ __all__ = [
     "Clock",
     "CloseableBackend",
     "Cost",
+    "CostBackend",
     "DelayedOutput",
     "Exchange",
     "Generated",

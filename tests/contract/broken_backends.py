@@ -48,6 +48,8 @@ class SlateStub(Stub):
                 return StubResponse(json={})
             case "GET", "v1", "models", name if name in slate.MODELS:
                 return StubResponse(json={"name": name})
+            case "GET", "v1", "bills", name if name in self.jobs:
+                return StubResponse(json={"micros": self.jobs[name]["price_micros"]})
             case "GET", "v1", "account":
                 return StubResponse(json={})
             case "GET", "files", name:

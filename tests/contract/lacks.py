@@ -39,9 +39,21 @@ NO_LISTS: Lacks = {
         "test_stops_at_every_stage[find]"
     },
 }
+NO_COSTS: Lacks = {
+    "the backend has no `look_up_cost`": {
+        "test_looks_the_cost_up_at_no_cost",
+        "test_returns_the_images_before_it_looks_up_the_cost",
+        "test_states_the_cost_of_a_job",
+        "test_stops_looking_the_cost_up_when_cancelled",
+    },
+    "the vendor or its backend has no stage 'look_up_cost'": {
+        "test_stops_at_every_stage[look_up_cost]"
+    },
+}
 NO_LOOKUPS: Lacks = {
     **NO_MODELS,
     **NO_LISTS,
+    **NO_COSTS,
     "the backend looks nothing up": {"test_reports_why_a_lookup_failed"},
 }
 NO_IDS: Lacks = {
@@ -159,6 +171,7 @@ EASEL: Lacks = {
     **NO_SETUP,
 }
 OPENAI: Lacks = {
+    **NO_COSTS,
     **NO_LISTS,
     **NO_IDS,
     **NO_DOWNLOADS,

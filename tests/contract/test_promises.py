@@ -18,6 +18,12 @@ DESCRIPTIONS = {
     "LookupBackend: A backend that can find out whether it accepted a job of unknown "
     "state.",
     "find: Jobs not yet listed by the vendor may be missing.",
+    "CostBackend: A backend whose vendor can state the cost of a job after it has "
+    "ended.",
+    "look_up_cost: They are recorded before this method is called, for a result "
+    "without a cost.",
+    "look_up_cost: They are not stored until it returns, so it is cancelled after a "
+    "few seconds.",
     "CheckableBackend: A backend that can check its setup without cost.",
     "CloseableBackend: A backend that holds resources such as connections.",
     "close: The backend is not used afterwards.",

@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 
-from tests.contract.lacks import NO_BATCHES, NO_CANCEL, NO_LISTS, NO_SETUP
+from tests.contract.lacks import (
+    NO_BATCHES,
+    NO_CANCEL,
+    NO_COSTS,
+    NO_LISTS,
+    NO_SETUP,
+)
 from tests.integration.bfl.stub import CREDITS, BflStub
 
 from imagen.adapters.backends.bfl.vendor import adapter
@@ -19,6 +25,7 @@ def ended(status: str, **more: object) -> Callable[[RecordedRequest], StubRespon
 
 class TestBfl(HttpBackendContract):
     lacks = {
+        **NO_COSTS,
         **NO_LISTS,
         **NO_BATCHES,
         **NO_SETUP,

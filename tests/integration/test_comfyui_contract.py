@@ -11,6 +11,7 @@ import pytest
 from tests.contract.lacks import (
     ANY_OPTION,
     NO_CHARGES,
+    NO_COSTS,
     NO_KEYS,
     NO_MODELS,
     NO_REFERENCES,
@@ -29,6 +30,7 @@ KEY = "comfy-canary-5b21"
 
 NO_ACCOUNTS = "a ComfyUI server has no accounts: a job that it lacks is gone"
 COMFY = {
+    **NO_COSTS,
     **NO_REFERENCES,
     **ANY_OPTION,
     NO_ACCOUNTS: {

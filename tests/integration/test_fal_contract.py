@@ -7,7 +7,12 @@ from typing import ClassVar
 
 import msgspec
 import pytest
-from tests.contract.lacks import ANY_OPTION, NO_REFERENCES, NO_SETUP
+from tests.contract.lacks import (
+    ANY_OPTION,
+    NO_COSTS,
+    NO_REFERENCES,
+    NO_SETUP,
+)
 from tests.integration.fal.stub import OPENAPI, SKETCH, UNIT_PRICE, UNITS, FalStub
 
 from imagen.adapters.backends.fal.adapter import adapter
@@ -69,6 +74,7 @@ class TestFal(FalContract):
     """An earlier process has cached the description of the model."""
 
     lacks = {
+        **NO_COSTS,
         **NO_SETUP,
         "the vendor or its backend has no stage 'capabilities_of'": {
             "test_stops_at_every_stage[capabilities_of]"
@@ -112,6 +118,6 @@ class TestFal(FalContract):
 
 @pytest.mark.nightly
 class TestUnknownModel(FalContract):
-    lacks = {**NO_REFERENCES, **ANY_OPTION}
+    lacks = {**NO_COSTS, **NO_REFERENCES, **ANY_OPTION}
     parameters = {"strength": 0.4}
     invalid_options = {"strength": "much"}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from tests.contract.lacks import (
     NO_CANCEL,
+    NO_COSTS,
     NO_DOWNLOADS,
     NO_IDS,
     NO_LISTS,
@@ -63,7 +64,7 @@ class GeminiContract(HttpBackendContract):
 
 
 class TestInteractions(GeminiContract):
-    lacks = {**NO_LISTS, **NO_DOWNLOADS, **NO_SETUP, **KNOWN_MODELS}
+    lacks = {**NO_COSTS, **NO_LISTS, **NO_DOWNLOADS, **NO_SETUP, **KNOWN_MODELS}
     moderation = {"poll": failed("IMAGE_SAFETY")}
     failure = {"poll": failed("internal")}
 

@@ -6,7 +6,12 @@ from typing import ClassVar
 
 import msgspec
 import pytest
-from tests.contract.lacks import ANY_OPTION, NO_REFERENCES, NO_SETUP
+from tests.contract.lacks import (
+    ANY_OPTION,
+    NO_COSTS,
+    NO_REFERENCES,
+    NO_SETUP,
+)
 from tests.forwarding import ForwardingStub
 from tests.integration.replicate.models import SCHNELL, SKETCH, models, openapi
 from tests.integration.replicate.server import ReplicateServer
@@ -85,6 +90,7 @@ class ReplicateContract(HttpBackendContract):
 class TestKnownModel(ReplicateContract):
     model = SCHNELL
     lacks = {
+        **NO_COSTS,
         **NO_REFERENCES,
         **NO_SETUP,
         # It is known without a request.
@@ -105,7 +111,7 @@ class TestKnownModel(ReplicateContract):
 @pytest.mark.nightly
 class TestCommunityModel(ReplicateContract):
     model = SKETCH
-    lacks = {**NO_REFERENCES, **ANY_OPTION}
+    lacks = {**NO_COSTS, **NO_REFERENCES, **ANY_OPTION}
     parameters = {"guidance_scale": 3.5}
     invalid_options = {"guidance_scale": "much"}
 
@@ -114,7 +120,7 @@ class TestCommunityModel(ReplicateContract):
 class TestModelThatWasLookedUpBefore(TestCommunityModel):
     """An earlier process has cached the description of the model."""
 
-    lacks = NO_REFERENCES
+    lacks = {**NO_COSTS, **NO_REFERENCES}
 
     folder: ClassVar[Path]
 

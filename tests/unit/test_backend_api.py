@@ -27,6 +27,7 @@ NAMES = [
     "Clock",
     "CloseableBackend",
     "Cost",
+    "CostBackend",
     "DelayedOutput",
     "Exchange",
     "Generated",

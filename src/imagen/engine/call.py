@@ -13,6 +13,7 @@ from imagen.domain.money.cost import describe_final_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.engine.attempt import RetryPolicy, attempt
 from imagen.engine.cancellation import Cancellation
+from imagen.engine.cost import look_up_cost
 from imagen.engine.job_context import RunningJobContext
 from imagen.engine.persist import PersistImages
 from imagen.engine.recorder import CallRecorder
@@ -58,6 +59,13 @@ class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
             self._end(error, started)
             return [self.persist.fail(one, error) for one in record.call.numbers]
         try:
+            received = look_up_cost(
+                received,
+                call=record.call,
+                backend_of=lambda: self.backend,
+                context=self.context,
+                clock=self.clock,
+            )
             return self.persist.run(record, received)
         except BaseException as error:  # noqa: BLE001 - the result is invalid
             record.leave_open(f"{type(error).__name__}: {error}")

@@ -26,9 +26,10 @@ class RunningJobContext:
         clock: Clock,
         listen: events.Listener,
         record: CallRecorder | None = None,
+        reference: str | None = None,
     ) -> None:
         self.number = number
-        self.reference: str | None = None
+        self.reference = reference
         self.sent = False
         self.previews = 0
         self.timed_out = False

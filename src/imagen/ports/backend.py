@@ -7,6 +7,7 @@ import msgspec
 
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.job import ImageJob
+from imagen.domain.money.cost import Cost
 from imagen.domain.result import Generated
 from imagen.ports.job_context import JobContext
 
@@ -149,6 +150,26 @@ class LookupBackend(Protocol):
         Raises:
             Unavailable, Throttled, Unauthorized: the vendor cannot be queried now.
             Cancelled: raised by the context and passed on.
+        """
+        ...
+
+
+@runtime_checkable
+class CostBackend(Protocol):
+    """A backend whose vendor can state the cost of a job after it has ended."""
+
+    def look_up_cost(self, reference: str, context: JobContext) -> Cost:
+        """Return the vendor's figure for the remote job with this id, or unknown.
+
+        Any process may ask. Submits nothing, is free, may be repeated. `generate` never
+        sends these requests: it returns images that have arrived at once. They are
+        recorded before this method is called, for a result without a cost. They are not
+        stored until it returns, so it is cancelled after a few seconds.
+
+        Raises:
+            Unavailable, Throttled, Unauthorized, BackendError: the vendor cannot be
+                queried now. The cost stays unknown.
+            Cancelled: raised by the context and passed on, within 2 s.
         """
         ...
 

@@ -15,6 +15,7 @@ from imagen.domain.money.cost import describe_open_cost
 from imagen.domain.result import FailedImage, StoredImage
 from imagen.engine.attempt import RetryPolicy, find_lost_job, latest_creation
 from imagen.engine.cancellation import Cancellation
+from imagen.engine.cost import look_up_cost
 from imagen.engine.job_context import RunningJobContext
 from imagen.engine.persist import PersistImages
 from imagen.engine.recorder import CallRecorder, Recorder
@@ -139,10 +140,25 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         if state == "planned":
             record.close(None)
             return ResumeResult(call_id=call.id, closed=True, note="It was never sent.")
+        context = RunningJobContext(
+            number=call.job.number,
+            clock=self.clock,
+            listen=self.listen,
+            record=record,
+            reference=claim.open.reference or None,
+        )
+        cancellation.on_cancel(context.stop)
         received = claim.received
         if received is None or received.generated.delayed:
-            received = self._receive(claim, record, cancellation)
+            received = self._receive(claim, context)
             record.mark_received(received)
+        received = look_up_cost(
+            received,
+            call=call,
+            backend_of=partial(self.backend_of, call.plan.instance),
+            context=context,
+            clock=self.clock,
+        )
         persist = PersistImages(
             store=self.store_of(call.target),
             records=self.records,
@@ -162,9 +178,7 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
             failed=tuple(each for each in outcomes if isinstance(each, FailedImage)),
         )
 
-    def _receive(
-        self, claim: ClaimedCall, record: CallRecorder, cancellation: Cancellation
-    ) -> Received:
+    def _receive(self, claim: ClaimedCall, context: RunningJobContext) -> Received:
         """Return what has arrived so far, with what can be fetched now.
 
         Raises:
@@ -172,27 +186,21 @@ class ResumeCalls(msgspec.Struct, frozen=True, kw_only=True):
         """
         earlier = claim.received
         try:
-            fetched = self._fetch(claim, record, cancellation)
+            fetched = self._fetch(claim, context)
         except ImagenError as error:
             if earlier is None or isinstance(error, JournalError):
                 raise
             return earlier.without_rest(error.message, final=_has_ended(error))
         return fetched if earlier is None else earlier.completed_by(fetched.generated)
 
-    def _fetch(
-        self, claim: ClaimedCall, record: CallRecorder, cancellation: Cancellation
-    ) -> Received:
-        call, name = record.call, record.call.plan.instance.name
+    def _fetch(self, claim: ClaimedCall, context: RunningJobContext) -> Received:
+        call, name = claim.open.call, claim.open.call.plan.instance.name
         backend = self.backend_of(call.plan.instance)
         if not isinstance(backend, ResumableBackend):
             raise Unfinished(f"{name} cannot look up a job that was submitted earlier.")
-        context = RunningJobContext(
-            number=call.job.number, clock=self.clock, listen=self.listen, record=record
-        )
-        cancellation.on_cancel(context.stop)
         self.listen(events.Started(number=call.job.number))
         sent_at, now = claim.open.sent_at, self.clock.now()
-        reference = claim.open.reference or find_lost_job(
+        reference = context.reference or find_lost_job(
             backend,
             call.job,
             since=sent_at or call.created_at,

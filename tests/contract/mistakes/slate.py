@@ -85,6 +85,10 @@ class Listed(msgspec.Struct, frozen=True):
     request: dict[str, object]
 
 
+class Bill(msgspec.Struct, frozen=True):
+    micros: int | None = None
+
+
 class Slate:
     def __init__(self, options: SlateOptions, context: BackendContext) -> None:
         self._base_url = options.base_url
@@ -143,6 +147,11 @@ class Slate:
         return tuple(
             each.id for each in listed if each.created >= since and each.request == body
         )
+
+    def look_up_cost(self, reference: str, context: JobContext) -> Cost:
+        content = self._ask(f"v1/bills/{quote_segment(reference)}", context)
+        price = self._decode(content, Bill).micros
+        return Cost() if price is None else Cost(micros=price, source="reported")
 
     def capabilities_of(self, model: str, context: JobContext) -> Capabilities:
         model = model or self.capabilities().model

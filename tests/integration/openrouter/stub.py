@@ -6,6 +6,7 @@ from typing import Any
 from imagen.domain.size import Size
 from imagen.testing import RecordedRequest, Stub, StubResponse
 
+GENERATION = "gen-1796001800-4711"
 BANANA, FLUX, TOKENS = "aurora/banana-2", "meadow/flux-9", "quill/tokens-1"
 
 
@@ -108,7 +109,7 @@ SIZES = {
 
 
 class OpenRouterStub(Stub):
-    """Makes each image in the answer to its request."""
+    """Makes each image in the answer to its request, and states its cost later."""
 
     def __call__(self, request: RecordedRequest) -> StubResponse:
         _, _, _, *path = request.path.split("/")
@@ -124,7 +125,13 @@ class OpenRouterStub(Stub):
                 return StubResponse(json=found)
             case "POST", "images":
                 self.draw()
-                return StubResponse(json=self.answer(request.json()))
+                return StubResponse(
+                    json=self.answer(request.json()),
+                    headers={"X-Generation-Id": GENERATION},
+                )
+            case "GET", "generation" if request.query == {"id": GENERATION}:
+                data = {"id": GENERATION, "total_cost": 0.01323, "is_byok": False}
+                return StubResponse(json={"data": data})
         raise LookupError
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -144,8 +151,5 @@ class OpenRouterStub(Stub):
                 "prompt_tokens": 12,
                 "completion_tokens": 439,
                 "total_tokens": 451,
-                "cost": 0.01323,
-                "is_byok": False,
-                "cost_details": {"upstream_inference_cost": 0.0132},
             },
         }

@@ -349,7 +349,7 @@ GENERATION = {"data": {"id": "gen-1", "total_cost": 0.01323, "is_byok": False}}
     ("reply", "micros"),
     [(json_reply(GENERATION), 13_230), (json_reply({}, 404), None)],
 )
-def test_a_cost_that_is_missing_is_looked_up(
+def test_a_cost_that_is_missing_can_be_looked_up(
     server: ScriptedServer,
     router: Router,
     connect: Connect,
@@ -360,23 +360,16 @@ def test_a_cost_that_is_missing_is_looked_up(
     router.made = Reply(content=content, headers={"X-Generation-Id": "gen-1"})
     router.generation = reply
     context = RecordingContext()
-    made = connect().generate(job(), context)
+    backend = connect()
+    made = backend.generate(job(), context)
 
+    assert (made.cost, context.references) == (Cost(), ["gen-1"])
+    assert [image.content for image in made.images] == [ONE]
+    # The caller records the image first.
+    assert server.sent("GET", "/api/v1/generation") == []
+    assert backend.look_up_cost("gen-1", RecordingContext()).micros == micros
     (lookup,) = server.sent("GET", "/api/v1/generation")
     assert lookup.path.endswith("?id=gen-1")
-    assert context.references == ["gen-1"]
-    assert [image.content for image in made.images] == [ONE]
-    assert made.cost.micros == micros
-
-
-def test_a_known_cost_is_not_looked_up(
-    server: ScriptedServer, router: Router, connect: Connect
-) -> None:
-    content = answer(ONE, usage=DOLLARS).content
-    router.made = Reply(content=content, headers={"X-Generation-Id": "gen-1"})
-    connect().generate(job(), RecordingContext())
-
-    assert server.sent("GET", "/api/v1/generation") == []
 
 
 def test_fewer_images_than_requested_are_taken(

@@ -16,6 +16,7 @@ import msgspec
 
 from imagen.adapters.remote.vendor import (
     CheckableVendor,
+    CostVendor,
     Exchange,
     HttpRequest,
     LookupVendor,
@@ -26,6 +27,7 @@ from imagen.adapters.remote.vendor import (
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import BackendError, Cancelled, ImagenError, InvalidRequest
 from imagen.domain.job import ImageJob
+from imagen.domain.money.cost import Cost
 from imagen.domain.result import Generated
 from imagen.ports.adapter import Adapter, BackendContext
 from imagen.ports.backend import ImageBackend, Readiness
@@ -102,6 +104,12 @@ class _RemoteBackend:
         vendor = cast("LookupVendor", self._vendor)
         return self._open().run_exchange(vendor.find(job, since), context)
 
+    def _look_up_cost(self, reference: str, context: JobContext) -> Cost:
+        """Return the cost of a job that has ended; unknown if the vendor has none."""
+        context.sleep(0)
+        exchange = cast("CostVendor", self._vendor).look_up_cost(reference)
+        return self._open().run_exchange(exchange, context)
+
     def _check(self, context: JobContext) -> tuple[Readiness, ...]:
         """Send the vendor's free requests."""
         context.sleep(0)
@@ -158,6 +166,7 @@ def _send_one(request: HttpRequest) -> Exchange[str]:
 _OPTIONAL = {
     "poll": "resume",
     "find": "find",
+    "look_up_cost": "look_up_cost",
     "check": "check",
     "look_up_model": "capabilities_of",
 }

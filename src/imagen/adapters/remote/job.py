@@ -379,7 +379,7 @@ class RemoteJob:
                     BackgroundCall(cancel).result(self._context)
             if isinstance(status, JobSucceeded):
                 self._ended = status
-            if not status.final:
+            if not (status.final or self._holds_content):
                 self._poll_once_more(0.0 if self._ended else MAX_POLL_INTERVAL)
             return self._collect(self._ended or status)
         except Cancelled as stopped:
@@ -394,6 +394,12 @@ class RemoteJob:
                 f" ({type(error).__name__}).",
                 hint="The job exists; it can be fetched with a corrected adapter.",
             ) from error
+
+    @property
+    def _holds_content(self) -> bool:
+        """Whether this process has files that it must hand over at once."""
+        outputs = () if self._ended is None else self._ended.outputs
+        return any(output.content is not None for output in outputs)
 
     def _wait_for_end(self, status: JobStatus) -> JobSucceeded | JobFailed:
         pause = FIRST_POLL_INTERVAL

@@ -156,7 +156,8 @@ class JobSucceeded(msgspec.Struct, frozen=True, kw_only=True):
         used: Consumption, as far as the vendor reports it.
         parameters: Other values that the vendor reports; stored in the sidecar.
         final: False if the files are complete, and the vendor may still add figures
-            such as the seed or the cost: the backend polls once more.
+            such as the seed or the cost: the backend polls once more, unless an output
+            has its `content`, which this process alone has then.
         warnings: What the user should know about the result; each is stored in the
             sidecar.
         flagged: Whether the vendor reports unsafe content. An image that is all black
@@ -403,6 +404,17 @@ class PerModelVendor(Vendor, Protocol):
 
     def look_up_model(self, model: str) -> Exchange[Capabilities]:
         """Yield the requests, and return the capabilities with this model."""
+        ...
+
+
+class CostVendor(Vendor, Protocol):
+    """A vendor that states the cost of a job after it has ended."""
+
+    def look_up_cost(self, reference: str) -> Exchange[Cost]:
+        """Yield the requests, and return the cost of the job; an unknown one for none.
+
+        Called after the images are recorded, if `JobSucceeded` has no cost.
+        """
         ...
 
 

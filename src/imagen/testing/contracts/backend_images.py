@@ -7,6 +7,7 @@ import msgspec
 from PIL import Image
 
 from imagen.domain.job import ImageJob
+from imagen.domain.money.cost import Cost
 from imagen.domain.result import Generated
 from imagen.domain.size import Size
 from imagen.formats.container import NotAnImage, read_facts
@@ -149,12 +150,7 @@ class ImagesContract(Contract):
         """A cost is at least 0; an unknown cost is None rather than 0."""
         # A negative cost would refill a budget, and a 0 for an unknown one would hide
         # it.
-        cost = backend.generate(job, RecordingContext()).cost
-
-        assert cost.micros is None or cost.micros >= 0
-        assert (cost.micros is None) == (cost.source == "unknown"), (
-            "a cost of None has the source `unknown`, and any other cost has another"
-        )
+        check_cost(backend.generate(job, RecordingContext()).cost)
 
     @proves("generate: The cost")
     def test_charges_nothing_if_it_says_so(
@@ -176,6 +172,14 @@ class ImagesContract(Contract):
 
         encoded = msgspec.json.encode(generated.parameters)
         assert msgspec.json.decode(encoded).keys() == generated.parameters.keys()
+
+
+def check_cost(cost: Cost) -> None:
+    """Fail if a cost is negative, or an unknown one is not None."""
+    assert cost.micros is None or cost.micros >= 0
+    assert (cost.micros is None) == (cost.source == "unknown"), (
+        "a cost of None has the source `unknown`, and any other cost has another"
+    )
 
 
 def small_job(backend: ImageBackend, **changes: object) -> ImageJob:

@@ -16,12 +16,18 @@ from imagen.domain.errors import (
 from imagen.domain.job import ImageJob
 from imagen.domain.size import Size
 from imagen.ports.backend import (
+    CostBackend,
     ImageBackend,
     LookupBackend,
     PerModelBackend,
     ResumableBackend,
 )
-from imagen.testing.contracts.backend_images import describe, image_size, small_job
+from imagen.testing.contracts.backend_images import (
+    check_cost,
+    describe,
+    image_size,
+    small_job,
+)
 from imagen.testing.contracts.backend_waiting import (
     CANCEL_TIMEOUT,
     LiveContext,
@@ -253,6 +259,49 @@ class LookupContract(Contract):
 
         check_cancelled(lambda context: lookup.find(job, since=PAST, context=context))
 
+    @proves("look_up_cost: Return")
+    def test_states_the_cost_of_a_job(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """A cost that is looked up is that of the result, if that has one."""
+        asked, context = _cost(backend), RecordingContext()
+        generated = backend.generate(job, context)
+
+        found = asked.look_up_cost(context.references[0], RecordingContext())
+
+        check_cost(found)
+        known = {found.micros, generated.cost.micros} - {None}
+        assert len(known) <= 1, "two figures for one job"
+
+    @proves("look_up_cost: Submits")
+    def test_looks_the_cost_up_at_no_cost(
+        self, backend: ImageBackend, job: ImageJob, request: pytest.FixtureRequest
+    ) -> None:
+        """`look_up_cost` creates no job, and says the same every time."""
+        asked, context = _cost(backend), RecordingContext()
+        count: Callable[[], int] = request.getfixturevalue("jobs_created")
+        backend.generate(job, context)
+        before, asking = count(), RecordingContext()
+
+        first, second = (
+            asked.look_up_cost(context.references[0], asking) for _ in range(2)
+        )
+
+        assert first == second
+        assert asking.references == []
+        assert count() == before, "`look_up_cost` submitted a job"
+
+    @proves("look_up_cost: Cancelled")
+    def test_stops_looking_the_cost_up_when_cancelled(
+        self, backend: ImageBackend, job: ImageJob
+    ) -> None:
+        """`look_up_cost` lets Cancelled pass through from the context."""
+        asked, context = _cost(backend), RecordingContext()
+        backend.generate(job, context)
+        reference = context.references[0]
+
+        check_cancelled(lambda asking: asked.look_up_cost(reference, asking))
+
 
 def _per_model(backend: ImageBackend) -> PerModelBackend:
     if not isinstance(backend, PerModelBackend):
@@ -269,4 +318,10 @@ def _resumable(backend: ImageBackend) -> ResumableBackend:
 def _lookup(backend: ImageBackend) -> LookupBackend:
     if not isinstance(backend, LookupBackend):
         pytest.skip("the backend has no `find`")
+    return backend
+
+
+def _cost(backend: ImageBackend) -> CostBackend:
+    if not isinstance(backend, CostBackend):
+        pytest.skip("the backend has no `look_up_cost`")
     return backend

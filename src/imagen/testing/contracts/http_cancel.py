@@ -15,6 +15,7 @@ import pytest
 from imagen.domain.errors import Cancelled
 from imagen.ports.backend import (
     CheckableBackend,
+    CostBackend,
     ImageBackend,
     LookupBackend,
     PerModelBackend,
@@ -54,7 +55,7 @@ _PROMPT = "cancelled-4711"
 
 STAGES = (
     *("setup", "submit", "running", "image", "resume", "check", "find"),
-    "capabilities_of",
+    *("capabilities_of", "look_up_cost"),
 )
 CANCEL_FAULTS = {
     "status 500": respond_with(500),
@@ -131,6 +132,7 @@ class CancelContract(HttpStage, Contract):
         "check: Only",
         "find: Cancelled",
         "capabilities_of: Cancelled",
+        "look_up_cost: Cancelled",
         cause="a request that blocks the thread; send it in a thread of its own, or "
         "interrupt it with `context.on_cancel`",
     )
@@ -320,7 +322,7 @@ def _list_scenarios(stage: HttpStage) -> dict[str, _Scenario]:
         scenarios[name] = _Scenario(faults=(refused, endless()))
     for kind in ("setup", "image"):
         scenarios[kind] = _Scenario(faults=(silent(on=kind),), seconds=DRAW_SECONDS)
-    for method in ("resume", "check", "find", "capabilities_of"):
+    for method in ("resume", "check", "find", "capabilities_of", "look_up_cost"):
         scenarios[method] = _Scenario(
             faults=(silent(on="any"),), method=method, seconds=DRAW_SECONDS
         )
@@ -375,12 +377,14 @@ def _prepare_call(
     if method == "generate":
         return partial(backend.generate, job, context)
     call: Callable[[], object] = lambda: None  # noqa: E731 - the backend has no such method
-    if method == "resume" and isinstance(backend, ResumableBackend):
+    if method in {"resume", "look_up_cost"} and hasattr(backend, method):
         submitting = ProxyContext(proxy)
         stage.generate(backend, proxy, context=submitting, prompt=_PROMPT)
-        if submitting.references:
-            reference = submitting.references[0]
-            call = partial(backend.resume, job, reference, context)
+        for reference in submitting.references[:1]:
+            if method == "resume" and isinstance(backend, ResumableBackend):
+                call = partial(backend.resume, job, reference, context)
+            elif isinstance(backend, CostBackend):
+                call = partial(backend.look_up_cost, reference, context)
     elif method == "check" and isinstance(backend, CheckableBackend):
         call = partial(backend.check, context)
     elif method == "find" and isinstance(backend, LookupBackend):

@@ -21,7 +21,12 @@ from imagen.domain.errors import (
     Unfinished,
 )
 from imagen.domain.result import Generated
-from imagen.ports.backend import ImageBackend, LookupBackend, PerModelBackend
+from imagen.ports.backend import (
+    CostBackend,
+    ImageBackend,
+    LookupBackend,
+    PerModelBackend,
+)
 from imagen.testing.contracts.backend_images import small_job
 from imagen.testing.contracts.backend_lookup import PAST
 from imagen.testing.contracts.base import Contract
@@ -312,6 +317,7 @@ class FaultsContract(HttpStage, Contract):
     @proves(
         "capabilities_of: Throttled",
         "find: Unavailable",
+        "look_up_cost: Unavailable",
         cause="an error of the HTTP library that is not translated",
     )
     def test_reports_why_a_lookup_failed(
@@ -325,6 +331,10 @@ class FaultsContract(HttpStage, Contract):
             lookups += [partial(backend.find, job, since=PAST, context=context)]
         if isinstance(backend, PerModelBackend):
             lookups += [partial(backend.capabilities_of, "", context)]
+        if isinstance(backend, CostBackend):
+            self.generate(backend, proxy, context=context)
+            reference = "".join(context.references[:1])
+            lookups += [partial(backend.look_up_cost, reference, context)]
         if not lookups:
             pytest.skip("the backend looks nothing up")
         proxy.faults.append(Fault(on="any", respond=respond_with(status)))
@@ -365,15 +375,42 @@ class FaultsContract(HttpStage, Contract):
         self, proxy: RecordingProxy, backend: ImageBackend
     ) -> None:
         """`may_cost` is stated, and the reported cost is the one of the stub."""
-        outcome = self.generate(backend, proxy)
+        context = ProxyContext(proxy)
+        outcome = self.generate(backend, proxy, context=context)
 
         assert isinstance(outcome.value, Generated), outcome
         assert backend.capabilities().may_cost is self.may_cost
         cost = outcome.value.cost.micros
+        if cost is None and isinstance(backend, CostBackend):
+            cost = backend.look_up_cost(context.references[0], context).micros
         if self.may_cost:
             assert cost == self.price_micros, "micro-dollars; None: not reported"
         else:
             assert not cost
+
+    @proves(
+        "look_up_cost: Any process",
+        "look_up_cost: `generate` never",
+        cause="a lookup inside `generate`: a process that is killed in it loses the "
+        "image",
+    )
+    def test_returns_the_images_before_it_looks_up_the_cost(
+        self, proxy: RecordingProxy, build: Build
+    ) -> None:
+        """`generate` leaves the lookup to the caller; another instance may ask."""
+        backend, other = build(proxy.url), build(proxy.url)
+        if not isinstance(other, CostBackend):
+            pytest.skip("the backend has no `look_up_cost`")
+        context = ProxyContext(proxy)
+        self.generate(backend, proxy, context=context)
+        sent = len(proxy.requests)
+        found = other.look_up_cost(context.references[0], context)
+
+        assert found.micros == self.price_micros
+        addresses = [(one.method, one.path, one.query) for one in proxy.requests]
+        early = [one for one in addresses[sent:] if one in addresses[:sent]]
+        assert addresses[sent:]
+        assert early == []
 
     @proves(
         "generate: Reports fractions",

@@ -21,6 +21,7 @@ from imagen.domain.reference import ReferenceImage
 from imagen.domain.size import Size
 from imagen.ports.backend import (
     CheckableBackend,
+    CostBackend,
     ImageBackend,
     LookupBackend,
     PerModelBackend,
@@ -62,6 +63,7 @@ _FREE = (
     "capabilities_of: May use",
     "find: Submits",
     "resume: Submits",
+    "look_up_cost: Submits",
 )
 
 
@@ -210,6 +212,8 @@ class RequestsContract(HttpStage, Contract):
         if isinstance(backend, ResumableBackend) and context.references:
             for _ in range(2):
                 backend.resume(job, context.references[0], ProxyContext(proxy))
+        if isinstance(backend, CostBackend) and context.references:
+            backend.look_up_cost(context.references[0], ProxyContext(proxy))
 
         assert len(proxy.accepted) == 1
 
@@ -251,8 +255,10 @@ class RequestsContract(HttpStage, Contract):
         ]
         backends = [build(proxy.url, own) for own in owns]
         for backend, own in zip(backends, owns, strict=True):
-            before = len(proxy.requests)
-            self.generate(backend, proxy)
+            before, context = len(proxy.requests), ProxyContext(proxy)
+            self.generate(backend, proxy, context=context)
+            if isinstance(backend, CostBackend) and context.references:
+                backend.look_up_cost(context.references[0], context)
             # A file may lie where no credentials are needed.
             sent = [one for one in proxy.requests[before:] if one.kind != "image"]
             without = [

@@ -42,13 +42,10 @@ def read_answer(
             return JobFailed(error=to_failure(problem, server), reference=reference)
     elif "data" not in body:
         raise UnreadableResponse("The response has no data.")
-    cost = read_cost(as_mapping(body.get("usage")), total="cost")
     return JobSucceeded(
         outputs=tuple(_decode_output(as_mapping(each), seed) for each in images),
         reference=reference,
-        cost=cost,
-        # Without a cost, it is looked up by the id of the generation.
-        final=cost.micros is not None or not reference,
+        cost=read_cost(as_mapping(body.get("usage")), total="cost"),
     )
 
 

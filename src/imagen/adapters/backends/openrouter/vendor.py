@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import cast
 
-import msgspec
-
 from imagen.adapters.backends.openrouter.answers import read_answer, read_cost
 from imagen.adapters.backends.openrouter.catalog import ModelCatalog
 from imagen.adapters.backends.openrouter.errors import to_error
@@ -15,12 +13,12 @@ from imagen.adapters.remote.vendor import (
     HttpRequest,
     HttpResponse,
     JobFailed,
-    JobStatus,
     JobSucceeded,
 )
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.domain.job import ImageJob
+from imagen.domain.money.cost import Cost
 
 
 class OpenRouterJob(ImageJob, frozen=True, kw_only=True):
@@ -88,9 +86,16 @@ class OpenRouter:
         """Return where the user sees whether a lost job was made, and what it cost."""
         return f"openrouter.ai/activity shows it as the session {key}."
 
-    def for_job(self, job: ImageJob, *, previews: bool) -> "CostLookup":
-        """Return a vendor file that can look up the cost of this job."""
-        return CostLookup(self._catalog, allow_fallbacks=self._allow_fallbacks)
+    def look_up_cost(self, reference: str) -> Exchange[Cost]:
+        """Return the cost of a generation by its id, if OpenRouter has it already."""
+        response = yield HttpRequest(
+            path="generation",
+            query={"id": reference},
+            timeout=2.0,
+            reads=frozenset({404}),
+        )
+        data = as_mapping(as_mapping(response.json(object)).get("data"))
+        return read_cost(data, total="total_cost")
 
     def error(self, response: HttpResponse) -> ImagenError | str:
         """Return the error for a response without success, or OpenRouter's message."""
@@ -110,32 +115,3 @@ class OpenRouter:
     def _check_model(self) -> Exchange[str]:
         endpoints = yield from self._catalog.find_endpoints(self._catalog.default)
         return ", ".join(endpoint.tag for endpoint in endpoints)
-
-
-class CostLookup(OpenRouter):
-    """The vendor file for one job, whose answer may lack the cost.
-
-    OpenRouter keeps the cost of a generation by its id, but not its image, so that only
-    this process can have both.
-    """
-
-    _ended: JobSucceeded | None = None
-
-    def submitted(
-        self, job: ImageJob, response: HttpResponse
-    ) -> JobSucceeded | JobFailed:
-        """Return the images of the answer, and keep them for `poll`."""
-        answer = super().submitted(job, response)
-        self._ended = answer if isinstance(answer, JobSucceeded) else None
-        return answer
-
-    def poll(self, reference: str) -> Exchange[JobStatus]:
-        """Return the images with the cost of the generation."""
-        # The images are here and not stored yet, so this must not take long.
-        response = yield HttpRequest(
-            path="generation", query={"id": reference}, timeout=2.0
-        )
-        data = as_mapping(as_mapping(response.json(object)).get("data"))
-        cost = read_cost(data, total="total_cost")
-        ended = cast("JobSucceeded", self._ended)
-        return msgspec.structs.replace(ended, cost=cost, final=True)
