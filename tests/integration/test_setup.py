@@ -26,13 +26,21 @@ from imagen import registry
 from imagen.adapters.backends.comfyui import adapter as comfyui
 from imagen.adapters.backends.replicate import adapter as replicate
 port, url = sys.argv[1:3]
-comfyui.adapter = replace(comfyui.adapter, ports=(int(port),))
+# Another name of this machine, so that it looks like a service elsewhere.
+url = url.replace("127.0.0.1", "127.1")
+options = defstruct(
+    "Options", [("base_url", str, f"http://localhost:{port}")],
+    bases=(comfyui.ComfyOptions,), frozen=True, kw_only=True,
+)
+comfyui.adapter = replace(comfyui.adapter, ports=(), options=options)
 options = defstruct(
     "Options", [("base_url", str, url)], bases=(replicate.ReplicateOptions,),
     frozen=True, kw_only=True,
 )
 replicate.adapter = replace(replicate.adapter, options=options)
 registry._find_entry_points = dict
+for other in registry.BUILT_IN.keys() - {"comfyui", "mock", "replicate"}:
+    del registry.BUILT_IN[other]
 from imagen.cli.app import main
 sys.exit(main(["setup", *sys.argv[3:]]))
 """

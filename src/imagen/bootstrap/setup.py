@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,6 +26,7 @@ URL_OPTION = "base_url"
 _TYPED_KEY = "IMAGEN_SETUP_KEY"
 """The variable that holds a key while it is tested; only in memory."""
 HOST = "localhost"
+_LOOPBACK = {HOST, "127.0.0.1", "::1"}
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,10 +98,10 @@ def list_sources(
     there: list[Source] = []
     missing: list[Source] = []
     for name, adapter in adapters.items():
-        there += [
-            source_of_url(name, f"http://{HOST}:{port}") for port in adapter.ports
-        ]
-        if option := find_key_option(adapter):
+        if urls := list_urls(adapter):
+            # A server of the user's own, which may be used without a key.
+            there += [source_of_url(name, url) for url in urls]
+        elif option := find_key_option(adapter):
             key, variables = option
             is_set = [each for each in variables if runtime.environment.has(each)]
             chosen = (is_set or variables)[0]
@@ -115,6 +117,20 @@ def list_sources(
     used = [each.options for each in runtime.settings.backends.values()]
     unused = [each for each in there if not _is_used(each, adapters, used)]
     return unused, missing
+
+
+def list_urls(adapter: Adapter[Any]) -> list[str]:
+    """Return the addresses on this machine at which its server may be.
+
+    The default of `base_url`, if that is on this machine, and the usual ports.
+    """
+    defaults = [
+        str(field.default)
+        for field in msgspec.structs.fields(adapter.options)
+        if field.encode_name == URL_OPTION
+    ]
+    own = [url for url in defaults if urlsplit(url).hostname in _LOOPBACK]
+    return list(dict.fromkeys([*own, *(f"http://{HOST}:{n}" for n in adapter.ports)]))
 
 
 def find_key_option(adapter: Adapter[Any]) -> tuple[str, list[str]] | None:

@@ -21,6 +21,7 @@ from imagen.bootstrap.setup import (
     extend_config,
     find_key_option,
     list_sources,
+    list_urls,
     sets_default,
     source_of_url,
     write_config,
@@ -213,7 +214,7 @@ class _Setup:
 
     def _add_server(self, url: str) -> None:
         """Look for a server at a URL that was typed, and list it with the others."""
-        names = [name for name, adapter in self._adapters.items() if adapter.ports]
+        names = [name for name, each in self._adapters.items() if list_urls(each)]
         found = self._check([source_of_url(name, url) for name in names])
         if not found:
             print_message(f"No {' or '.join(names)} server answers at {url}.")

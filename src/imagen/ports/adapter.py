@@ -55,14 +55,15 @@ class Adapter(msgspec.Struct, Generic[OptionsT], frozen=True, kw_only=True):
         create: Builds one instance. The return type is the port.
         multiprocess: Whether a server may use the backend in several processes at once;
             False for a backend that holds a model in memory.
-        ports: Ports of this machine at which its server usually listens. `imagen setup`
-            looks there, and writes the address as `base_url`.
+        ports: Ports of this machine at which its server may listen, besides that of
+            the default `base_url`. `imagen setup` looks there.
         modules: Python modules that it needs and that imagen does not install.
         presets: Options that `imagen setup` tries in this order, until a check finds
             them ready; such as one for each model that a server may have.
 
-    `imagen setup` also finds an adapter by the variable of its key: the default of an
-    option whose name ends in `_env`, or one of the examples of that option.
+    `imagen setup` finds a server at the default `base_url`, if that is on this machine;
+    and a service by the variable of its key: the default of an option whose name ends
+    in `_env`, or one of the examples of that option.
     """
 
     summary: str

@@ -1,6 +1,6 @@
 """The places where `imagen setup` looks, as the adapters name them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -16,14 +16,19 @@ from imagen.settings.model import BackendSettings, OutputSettings, Settings
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    base_url: str = "http://localhost:7000"
+    base_url: str = "https://api.shop.example"
     api_key_env: Annotated[
         str, Meta(examples=["SHOP_KEY", "OTHER_SHOP_KEY", "SHOP_TOKEN"])
     ] = "SHOP_KEY"
 
 
-class Free(msgspec.Struct, frozen=True, kw_only=True):
-    base_url: str = "http://localhost:7000"
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    base_url: str = "http://127.0.0.1:7000"
+    login_env: str = "SERVER_LOGIN"
+
+
+class Library(msgspec.Struct, frozen=True, kw_only=True):
+    pass
 
 
 def create(options: msgspec.Struct, context: BackendContext) -> ImageBackend:
@@ -31,11 +36,11 @@ def create(options: msgspec.Struct, context: BackendContext) -> ImageBackend:
 
 
 SHOP = Adapter(summary="A shop.", options=Options, create=create)
-SERVER = Adapter(summary="A server.", options=Free, create=create, ports=(7000, 7001))
+SERVER = Adapter(summary="A server.", options=Own, create=create, ports=(7001,))
 
 
 def sources_of(
-    adapter: Adapter[Options] | Adapter[Free], *used: msgspec.Struct, **variables: str
+    adapter: Adapter[Any], *used: msgspec.Struct, **variables: str
 ) -> tuple[list[str], list[str]]:
     """Return the places that are tried, and those that are missing."""
     backends = {
@@ -68,10 +73,11 @@ def test_a_service_is_found_by_the_variable_of_its_key(
     assert sources_of(SHOP, **variables) == expected
 
 
-def test_a_server_is_looked_for_at_its_ports() -> None:
-    urls = ["http://localhost:7000", "http://localhost:7001"]
+def test_a_server_is_looked_for_on_this_machine_with_or_without_a_key() -> None:
+    urls = ["http://127.0.0.1:7000", "http://localhost:7001"]
 
     assert sources_of(SERVER) == (urls, [])
+    assert sources_of(SERVER, SERVER_LOGIN="x") == (urls, [])
 
 
 @pytest.mark.parametrize(
@@ -82,7 +88,9 @@ def test_a_library_is_found_if_all_its_modules_are_installed(
 ) -> None:
     words = " and ".join(modules)
 
-    found = sources_of(msgspec.structs.replace(SERVER, ports=(), modules=modules))
+    found = sources_of(
+        Adapter(summary="A library.", options=Library, create=create, modules=modules)
+    )
 
     assert found == (([words], []) if there else ([], [words]))
 
@@ -93,8 +101,8 @@ def test_what_the_config_uses_is_left_out() -> None:
 
     assert sources_of(SHOP, Options(), **key) == ([], [])
     assert sources_of(SHOP, elsewhere, **key) == (["$SHOP_KEY"], [])
-    assert sources_of(SERVER, Free(base_url="http://127.0.0.1:7001/")) == (
-        ["http://localhost:7000"],
+    assert sources_of(SERVER, Own(base_url="http://127.0.0.1:7001/")) == (
+        ["http://127.0.0.1:7000"],
         [],
     )
 

@@ -174,6 +174,6 @@ adapter = Adapter(
     options=ComfyOptions,
     create=create,
     multiprocess=True,
-    ports=(8188, 8000),
+    ports=(8000,),
     presets=tuple({"workflow": name} for name in PREFERRED),
 )
