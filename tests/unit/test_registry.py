@@ -110,3 +110,23 @@ def test_options_reach_a_worker_process(name: str) -> None:
 
     assert restored == options
     assert type(restored) is type(options)
+
+
+@pytest.mark.parametrize(
+    ("name", "variables"),
+    [
+        ("bfl", ["BFL_API_KEY", "BLACK_FOREST_LABS_API_KEY"]),
+        ("fal", ["FAL_KEY", "FAL_API_KEY", "FAL_AI_API_KEY"]),
+        ("gemini", ["GEMINI_API_KEY", "GOOGLE_API_KEY"]),
+        ("openai", ["OPENAI_API_KEY"]),
+        ("openrouter", ["OPENROUTER_API_KEY"]),
+        ("replicate", ["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"]),
+    ],
+)
+def test_setup_knows_the_usual_variables_of_a_service(
+    name: str, variables: list[str]
+) -> None:
+    option = find_key_option(find_adapter(name))
+
+    assert option is not None
+    assert option[1] == variables

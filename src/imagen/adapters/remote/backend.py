@@ -223,7 +223,7 @@ def remote_backend(
 
 @cache
 def _define_options(
-    base: type[msgspec.Struct] | None, base_url: str, key_env: str
+    base: type[msgspec.Struct] | None, base_url: str, key_envs: tuple[str, ...]
 ) -> type[msgspec.Struct]:
     """Return the Struct of the options of an adapter, always the same one."""
     url = Annotated[
@@ -240,18 +240,18 @@ def _define_options(
         msgspec.Meta(
             min_length=1,
             description="The environment variable that holds the API key.",
-            examples=[key_env],
+            examples=list(key_envs),
         ),
     ]
 
     # The workers of `imagen serve` receive options, and cannot import this class.
     def reduce(chosen: msgspec.Struct) -> tuple[object, ...]:
         values = msgspec.structs.asdict(chosen)
-        return _restore_options, (base, base_url, key_env, values)
+        return _restore_options, (base, base_url, key_envs, values)
 
     return msgspec.defstruct(
         "Options",
-        [("base_url", url, base_url), ("api_key_env", env, key_env)],
+        [("base_url", url, base_url), ("api_key_env", env, key_envs[0])],
         bases=None if base is None else (base,),
         namespace={"__reduce__": reduce},
         frozen=True,
@@ -263,10 +263,10 @@ def _define_options(
 def _restore_options(
     base: type[msgspec.Struct] | None,
     base_url: str,
-    key_env: str,
+    key_envs: tuple[str, ...],
     values: Mapping[str, object],
 ) -> msgspec.Struct:
-    return _define_options(base, base_url, key_env)(**values)
+    return _define_options(base, base_url, key_envs)(**values)
 
 
 def http_adapter(
@@ -277,6 +277,7 @@ def http_adapter(
     key_env: str,
     credentials: Callable[[str], Mapping[str, str]] = bearer,
     needs_key: bool = True,
+    other_key_envs: Sequence[str] = (),
     options: type[msgspec.Struct] | None = None,
 ) -> Adapter[msgspec.Struct]:
     """Return the adapter of a vendor, with the options `base_url` and `api_key_env`.
@@ -288,9 +289,11 @@ def http_adapter(
         key_env: The default environment variable of the key.
         credentials: Returns the headers for a key.
         needs_key: Whether nothing can be sent without a key.
+        other_key_envs: Other variables in which users may have a key, for `imagen
+            setup`.
         options: A Struct with further options of the config block.
     """
-    struct = _define_options(options, base_url, key_env)
+    struct = _define_options(options, base_url, (key_env, *other_key_envs))
 
     # The Struct is made above, so its fields have no static types.
     def create(chosen: Any, context: BackendContext) -> ImageBackend:

@@ -126,6 +126,7 @@ adapter = http_adapter(
     summary="The FLUX models of Black Forest Labs, from their maker.",
     base_url="https://api.bfl.ai",
     key_env="BFL_API_KEY",
+    other_key_envs=("BLACK_FOREST_LABS_API_KEY",),
     credentials=lambda key: {"x-key": key},
     options=BflOptions,
 )

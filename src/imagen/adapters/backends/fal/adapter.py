@@ -59,7 +59,7 @@ class FalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Meta(
             min_length=1,
             description="The environment variable that holds the API key.",
-            examples=["FAL_KEY"],
+            examples=["FAL_KEY", "FAL_API_KEY", "FAL_AI_API_KEY"],
         ),
     ] = "FAL_KEY"
     base_url: Annotated[

@@ -47,6 +47,7 @@ adapter = http_adapter(
     summary="Google's image models: Nano Banana 2.1, Gemini 3 Pro Image and others.",
     base_url="https://generativelanguage.googleapis.com/v1beta",
     key_env="GEMINI_API_KEY",
+    other_key_envs=("GOOGLE_API_KEY",),
     credentials=_credentials,
     options=GeminiOptions,
 )

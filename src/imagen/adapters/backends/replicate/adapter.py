@@ -84,7 +84,7 @@ class ReplicateOptions(
         Meta(
             min_length=1,
             description="The environment variable that holds the API token.",
-            examples=["REPLICATE_API_TOKEN"],
+            examples=["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"],
         ),
     ] = "REPLICATE_API_TOKEN"  # noqa: S105 - a variable's name
     base_url: Annotated[
