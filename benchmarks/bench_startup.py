@@ -15,10 +15,10 @@ from pathlib import Path
 
 from benchmarks.common import IMAGEN, Verdicts, arguments, wall_times
 
-GENERATE_LIMIT = 2.4
+GENERATE_LIMIT = 2.5
 """On 2026-12-01: 2.3 of CPU time (83 ms for bare cyclopts, 193 ms for `generate`, of
 which about 30 ms are painting 1024x1024; 160 ms at 16x16). The goal is 2.0."""
-HELP_LIMIT, GENERATE_HELP_LIMIT = 1.3, 1.4
+HELP_LIMIT, GENERATE_HELP_LIMIT = 1.3, 1.5
 """On 2026-12-01: 0.9 and 1.35 of CPU time. cyclopts builds the 40 flags of `generate`
 six times to print them. The goal is 1.3 for both."""
 LIST_LIMIT = 1.75

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -96,9 +96,11 @@ class SqliteHistory:
         terms = _fold(words).split()
         equal = {"backend": backend, "model": model, "caller": caller}
         where, values = _where(terms, equal, since=since, until=until, before=before)
-        rows = self._read(f"{_FIND} {where} {_NEWEST}", values)
-        found = (row for row in rows if all(term in row.words for term in terms))
-        yield from islice(self._parse_rows(found), limit)
+        # Closed at once: the traceback of a damaged row can keep a generator alive
+        # until the database is closed (Python 3.12).
+        with closing(self._read(f"{_FIND} {where} {_NEWEST}", values)) as rows:
+            found = (row for row in rows if all(term in row.words for term in terms))
+            yield from islice(self._parse_rows(found), limit)
 
     def count(self, by: Dimension) -> Mapping[str, int]:
         """Group the rows; days are added up to weeks in Python."""
@@ -152,7 +154,7 @@ class SqliteHistory:
         self._database.truncate_log()
         return deleted
 
-    def _read(self, query: str, values: Sequence[str | int]) -> Iterator["_Row"]:
+    def _read(self, query: str, values: Sequence[str | int]) -> Generator["_Row"]:
         with (
             self._database.reading() as connection,
             closing(connection.execute(query, values)) as rows,
