@@ -41,6 +41,7 @@ class OpenRouterContract(HttpBackendContract):
     refuses_with = frozenset({529})
     parameters = {
         "aspect_ratio": "2:3",
+        "background": "opaque",
         "grain": "coarse",
         "polish": 7,
         "quality": "high",

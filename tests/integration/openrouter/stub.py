@@ -46,6 +46,7 @@ ENDPOINTS = {
                 "resolution": enum("512", "1K"),
                 "aspect_ratio": enum("1:1", "3:2", "2:3", "auto"),
                 "quality": enum("low", "high"),
+                "background": enum("transparent", "opaque"),
                 "output_format": enum("png", "webp"),
                 "seed": {"type": "boolean"},
                 "n": limits(1, 4),

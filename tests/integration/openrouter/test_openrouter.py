@@ -306,6 +306,18 @@ def test_a_check_names_the_credit_and_the_providers(
     assert (model.name, model.note) == (f"model {FLUX}", "meadow, harbour/fp8")
 
 
+@pytest.mark.parametrize("background", ["transparent", "opaque"])
+def test_a_transparent_background_is_checked_in_the_result(
+    router: Router, connect: Connect, background: str
+) -> None:
+    router.made = answer(ONE)
+    wanted = job(size=Size(512, 512), options={"background": background})
+    made = connect(model=BANANA).generate(wanted, RecordingContext())
+
+    warned = ["transparent background" in one for one in made.images[0].warnings]
+    assert warned == [True] * (background == "transparent")
+
+
 # Money
 
 

@@ -22,13 +22,14 @@ GENERATION_HEADER = "x-generation-id"
 
 
 def read_answer(
-    response: HttpResponse, *, seed: int | None, server: str
+    response: HttpResponse, *, seed: int | None, transparent: bool, server: str
 ) -> JobSucceeded | JobFailed:
     """Return the meaning of the answer to a submit request.
 
     Args:
         response: The answer.
         seed: The seed that was sent; None for none.
+        transparent: Whether a transparent background was requested.
         server: The name of the service, for messages.
 
     Raises:
@@ -46,6 +47,7 @@ def read_answer(
         outputs=tuple(_decode_output(as_mapping(each), seed) for each in images),
         reference=reference,
         cost=read_cost(as_mapping(body.get("usage")), total="cost"),
+        transparent=transparent,
     )
 
 

@@ -80,7 +80,10 @@ class OpenRouter:
         self, job: ImageJob, response: HttpResponse
     ) -> JobSucceeded | JobFailed:
         """Return the images of the answer, and their cost."""
-        return read_answer(response, seed=job.seed, server=self.name)
+        transparent = job.options.get("background") == "transparent"
+        return read_answer(
+            response, seed=job.seed, transparent=transparent, server=self.name
+        )
 
     def trace(self, key: str) -> str:
         """Return where the user sees whether a lost job was made, and what it cost."""
