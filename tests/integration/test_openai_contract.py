@@ -14,7 +14,7 @@ from tests.contract.lacks import (
     NO_REFERENCES,
     OPENAI,
 )
-from tests.integration.openai.stub import DialectStub
+from tests.integration.openai_dialects.stub import DialectStub
 
 from imagen.adapters.backends.openai.adapter import adapter
 from imagen.adapters.backends.openai.dialect import apply_row, load_table

@@ -5,7 +5,7 @@ from threading import Thread
 
 import msgspec
 import pytest
-from tests.integration.openai.test_streams import LiveContext
+from tests.integration.openai_dialects.test_streams import LiveContext
 from tests.integration.serve.conftest import KEY
 from tests.integration.serve.cutting import CuttingRelay
 from tests.integration.serve.running import Running, until

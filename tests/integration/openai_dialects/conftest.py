@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from tests.integration.openai.cases import PICTURE
+from tests.integration.openai_dialects.cases import PICTURE
 from tests.integration.remote.server import Recorded, Reply, ScriptedServer
 
 from imagen.adapters.backends.openai.adapter import OpenAIOptions, create

@@ -12,7 +12,7 @@ from imagen.domain.money.cost import format_micros
 from imagen.domain.money.price import estimate_cost
 from imagen.domain.size import Size
 
-GUIDE = Path(__file__).parents[5] / "docs/openai.md"
+GUIDE = Path(__file__).parents[4] / "docs/openai.md"
 QUALITIES = ("low", "medium", "high", "xhigh", "max")
 
 

@@ -1,8 +1,8 @@
 """The error responses of each dialect, and images that a service withholds."""
 
 import pytest
-from tests.integration.openai.cases import B64, DATA, PICTURE
-from tests.integration.openai.conftest import Server
+from tests.integration.openai_dialects.cases import B64, DATA, PICTURE
+from tests.integration.openai_dialects.conftest import Server
 from tests.integration.remote.server import json_reply
 
 from imagen.backend import (

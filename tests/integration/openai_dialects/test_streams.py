@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 import pytest
-from tests.integration.openai.cases import B64, CASES, DATA, PICTURE, TOKENS
-from tests.integration.openai.conftest import Server
+from tests.integration.openai_dialects.cases import B64, CASES, DATA, PICTURE, TOKENS
+from tests.integration.openai_dialects.conftest import Server
 from tests.integration.remote.server import Reply, json_reply
 
 from imagen.backend import BackendError, Refused, Unfinished

@@ -8,8 +8,14 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
-from tests.integration.openai.cases import CASES, DATA, PICTURE, REFERENCE, Case
-from tests.integration.openai.conftest import Server
+from tests.integration.openai_dialects.cases import (
+    CASES,
+    DATA,
+    PICTURE,
+    REFERENCE,
+    Case,
+)
+from tests.integration.openai_dialects.conftest import Server
 from tests.integration.remote.server import Recorded, Reply, json_reply
 
 from imagen.adapters.backends.openai.adapter import OpenAIOptions
