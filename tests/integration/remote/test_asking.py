@@ -48,6 +48,10 @@ class Sketchbook(Pencil):
         yield kit.HttpRequest(path=f"models/{model}")
         return kit.Capabilities(model=model, steps=True)
 
+    def look_up_cost(self, reference: str) -> kit.Exchange[kit.Cost]:
+        response = yield kit.HttpRequest(path=f"costs/{reference}")
+        return kit.Cost(micros=response.json(int), source="reported")
+
 
 class SketchbookServer(PencilServer):
     def __call__(self, request: Recorded) -> Reply:
@@ -58,6 +62,8 @@ class SketchbookServer(PencilServer):
                 return json_reply({"jobs": ["job-3", "job-2"], "next": "second"})
             case "/list":
                 return json_reply({"jobs": ["job-1"]})
+            case "/costs/job-1":
+                return json_reply(4000)
             case "/models/unknown":
                 return Reply(status=404)
             case "/models/pencil-1" | "/account":
@@ -77,6 +83,7 @@ def test_the_port_finds_the_abilities_of_the_vendor_file(connect: Connect) -> No
         kit.LookupBackend,
         kit.CheckableBackend,
         kit.PerModelBackend,
+        kit.CostBackend,
     )
     have = {
         vendor.name: [isinstance(connect(vendor), one) for one in abilities]
@@ -84,10 +91,18 @@ def test_the_port_finds_the_abilities_of_the_vendor_file(connect: Connect) -> No
     }
 
     assert have == {
-        "Pencil": [True, False, True, False],
-        "Brush": [False, False, False, False],
+        "Pencil": [True, False, True, False, False],
+        "Brush": [False, False, False, False, False],
     }
     assert all(isinstance(connect(Sketchbook()), one) for one in abilities)
+
+
+def test_the_cost_of_a_job_is_looked_up(sketchbook: kit.ImageBackend) -> None:
+    assert isinstance(sketchbook, kit.CostBackend)
+
+    cost = sketchbook.look_up_cost("job-1", RecordingContext())
+
+    assert cost == kit.Cost(micros=4000, source="reported")
 
 
 def test_an_upload_is_sent_before_the_job(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 import pytest
@@ -82,6 +83,20 @@ def test_the_status_of_another_job_is_not_believed(
         generated = backend.generate(JOB, context)
 
     assert generated.images[0].content == pencil.image
+
+
+def test_files_that_no_one_else_has_do_not_wait_for_figures(
+    connect: Connect, server: ScriptedServer, pencil: PencilServer
+) -> None:
+    class Whole(Pencil):
+        def submitted(self, job: kit.ImageJob, response: kit.HttpResponse) -> Any:
+            output = kit.JobOutput(content=pencil.image)
+            return kit.JobSucceeded(outputs=(output,), reference="job-1", final=False)
+
+    generated = connect(Whole()).generate(JOB, RecordingContext())
+
+    assert generated.images[0].content == pencil.image
+    assert server.sent("GET", "/jobs") == []
 
 
 def test_a_job_whose_files_may_still_appear_is_polled_once_more(
