@@ -23,7 +23,7 @@ def row(model: str) -> str:
     rates = {rate.kind: format_usd(rate.usd * MILLION) for rate in price.rates}
     assert rates["input_text"] == rates["input_image"]
     cells = (
-        f"`{model}`" + (f", shut down {ended.day}" if ended else ""),
+        f"`{model}`" + (f", ends {ended.day}" if ended else ""),
         ", ".join(facts.image_sizes),
         str(len(facts.ratios)),
         str(facts.references),
