@@ -161,6 +161,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
     ) -> tuple[RequestKey, tuple[RecordedCall, ...]] | StoredAnswer:
         """Claim a new run or the oldest interrupted one, or return the images."""
         running: StoredRequest | None = None
+        before = self._list_answers(command)
         while True:
             found = self._find(command)
             if running is not None and found is None and command.key is None:
@@ -181,7 +182,15 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
             match self.keys.claim(key, at=self.clock.now(), calls=work.calls):
                 case KeyClaimed() if self._runs_elsewhere(command, key):
                     self.keys.release(key)
+                    # Not in step with the other one, which gives way, too.
+                    pause = self.random_int(round(_POLL_INTERVAL * 1000)) / 1000
+                    self.clock.wait(cancellation.event, pause)
                 case KeyClaimed():
+                    after = self._list_answers(command)
+                    if new := after.keys() - before.keys():
+                        # It was started at the same time, and has finished already.
+                        self.keys.release(key)
+                        return after[min(new)]
                     return key, ()
                 case KeyAnswered(answer=answer):
                     return answer
@@ -232,6 +241,17 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
             for request in self.requests.list_requests(UNKEYED_COMMANDS)
             if request.answer is None and request.key.fingerprint == command.fingerprint
         ]
+
+    def _list_answers(self, command: Command) -> Mapping[str, StoredAnswer]:
+        """Return the answers of a command that has to wait, by the keys of its runs."""
+        if command.key is not None or command.fresh or not command.waits:
+            return {}
+        return {
+            request.key.key: request.answer
+            for request in self.requests.list_requests(UNKEYED_COMMANDS)
+            if request.answer is not None
+            and request.key.fingerprint == command.fingerprint
+        }
 
     def _runs_elsewhere(self, command: Command, key: RequestKey) -> bool:
         """Return whether a command that has to wait was started twice at once."""

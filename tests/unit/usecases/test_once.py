@@ -491,7 +491,7 @@ def test_of_two_sweeps_that_start_at_once_one_waits(account: Account) -> None:
     both = Barrier(2)
 
     class FirstLook:
-        """Sees no other command before both have looked."""
+        """Claims nothing before the other one has looked, too."""
 
         def __init__(self, keys: SqliteRequestKeys) -> None:
             self.keys, self.looks = keys, 0
@@ -499,7 +499,7 @@ def test_of_two_sweeps_that_start_at_once_one_waits(account: Account) -> None:
         def list_requests(self, caller: str) -> tuple[StoredRequest, ...]:
             found = self.keys.list_requests(caller)
             self.looks += 1
-            if self.looks == 1:
+            if self.looks == 2:
                 both.wait(60)
             return found
 
