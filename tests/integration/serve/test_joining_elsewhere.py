@@ -1,7 +1,9 @@
 """Repeated requests after a restart, a kill -9, and on a second server."""
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -65,6 +67,16 @@ def first(servers: tuple[Running, Running], replicate: ReplicateServer) -> Runni
 def second(servers: tuple[Running, Running], first: Running) -> Running:
     assert first.process is not None
     return servers[1]
+
+
+def is_joined_elsewhere(running: Running) -> bool:
+    """Return whether a server has the connection of a request of another one."""
+    joined = """
+        SELECT 1 FROM requests
+        WHERE connection NOT IN ('', 'answered') AND connection <> owner
+    """
+    with closing(sqlite3.connect(running.account / "imagen.sqlite3")) as database:
+        return database.execute(joined).fetchone() is not None
 
 
 def paid(prompt: str) -> dict[str, Any]:
@@ -172,7 +184,7 @@ def test_a_second_server_of_the_account_joins_a_running_job(
     leave_at_the_vendor(first, replicate, asked)
     with ThreadPoolExecutor(2) as pool:
         again = pool.submit(ask, second, asked, {})
-        until(lambda: jobs(second))
+        until(lambda: is_joined_elsewhere(first))
         genuine = pool.submit(ask, first, asked, {})
         until(lambda: replicate.created == 2)
         finish(replicate)
