@@ -15,6 +15,7 @@ from tests.integration.remote.vendors import KEY, Job, Pencil, PencilServer
 
 import imagen.backend as kit
 from imagen.adapters.remote import fetch
+from imagen.domain.errors import ReferenceTaken
 from imagen.testing import RecordingContext, tiny_png
 
 Connect = Callable[..., kit.ImageBackend]
@@ -97,6 +98,23 @@ def test_files_that_no_one_else_has_do_not_wait_for_figures(
 
     assert generated.images[0].content == pencil.image
     assert server.sent("GET", "/jobs") == []
+
+
+def test_an_image_in_hand_is_kept_though_its_id_belongs_to_another_job(
+    connect: Connect, pencil: PencilServer
+) -> None:
+    class Whole(Pencil):
+        def submitted(self, job: kit.ImageJob, response: kit.HttpResponse) -> Any:
+            output = kit.JobOutput(content=pencil.image)
+            return kit.JobSucceeded(outputs=(output,), reference="job-1")
+
+    class Taken(RecordingContext):
+        def accepted(self, reference: str) -> None:
+            raise ReferenceTaken(f"{reference} belongs to another call.")
+
+    generated = connect(Whole()).generate(JOB, Taken())
+
+    assert generated.images[0].content == pencil.image
 
 
 def test_a_job_whose_files_may_still_appear_is_polled_once_more(

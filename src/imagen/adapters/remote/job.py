@@ -50,6 +50,7 @@ from imagen.domain.errors import (
     ImagenError,
     Misconfigured,
     OutOfCredit,
+    ReferenceTaken,
     Throttled,
     Unauthorized,
     Unavailable,
@@ -352,7 +353,12 @@ class RemoteJob:
             self._accept(answer.reference)
             return self._finish(answer.status)
         if isinstance(answer, JobSucceeded):
-            self._accept(answer.reference)
+            # The vendor has repeated an id, unless another call can find lost jobs and
+            # has adopted this one. The image that came with it is kept.
+            in_hand = any(each.content is not None for each in answer.outputs)
+            keep = in_hand and not hasattr(self._vendor, "find")
+            with suppress(*([ReferenceTaken] if keep else [])):
+                self._accept(answer.reference)
         return self._finish(answer)
 
     def _accept(self, reference: str) -> None:
