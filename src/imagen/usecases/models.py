@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 
 import msgspec
 
@@ -10,7 +11,7 @@ from imagen.domain import events
 from imagen.domain.capabilities import Capabilities
 from imagen.domain.errors import ImagenError
 from imagen.domain.instance import Instance
-from imagen.domain.money.price import ListedPrice, Price
+from imagen.domain.money.price import ListedPrice, Price, estimate_cost
 from imagen.domain.shutdown import ShutdownOf
 from imagen.engine.job_context import RunningJobContext
 from imagen.ports.backend import CheckableBackend, ImageBackend, PerModelBackend
@@ -159,7 +160,7 @@ class ListModels(msgspec.Struct, frozen=True, kw_only=True):
 
 def _join_prices(tiers: Sequence[Price]) -> str:
     """Return the cheapest price in words, and the most expensive one if it differs."""
-    ordered = sorted(tiers, key=lambda price: sum(rate.usd for rate in price.rates))
+    ordered = sorted(tiers, key=_expect_cost)
     low, high = ordered[0].words, ordered[-1].words
     if low == high:
         return low
@@ -186,3 +187,9 @@ def describe_abilities(known: Capabilities) -> Iterator[str]:
         yield "mask"
     if known.live:
         yield "live preview"
+
+
+def _expect_cost(price: Price) -> tuple[int, Decimal]:
+    """Return what to sort by: tiers charged by tokens often differ in tokens alone."""
+    expected = estimate_cost(price, images=1, megapixels=1).micros
+    return (expected or 0, sum((rate.usd for rate in price.rates), Decimal()))

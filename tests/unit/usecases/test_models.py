@@ -121,6 +121,21 @@ def test_the_price_is_that_of_the_config_of_the_vendor_or_of_the_table(
     assert (found.models[0].may_cost, found.models[0].price) == expected
 
 
+def test_prices_by_token_are_in_the_order_of_what_an_image_costs() -> None:
+    rate = Rate(unit="per_token", usd=Decimal("0.00001"), kind="output_image")
+    high, low = (
+        ListedPrice(
+            provider="shop",
+            model="a",
+            price=Price(rates=(rate,), expected_tokens={"output_image": tokens}),
+        )
+        for tokens in (7000, 300)
+    )
+    found = found_in(Shop(msgspec.structs.replace(CAN, prices=(high, low))))
+
+    assert found.models[0].price == "about $0.003 to $0.07 an image, by tokens"
+
+
 def test_a_model_that_ends_has_its_date_and_successor() -> None:
     day = date(2027, 1, 1)
     end = ModelShutdown(provider="shop", model="b", day=day, successor="c")
