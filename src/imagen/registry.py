@@ -38,13 +38,12 @@ SUMMARIES = {
     "automatic1111": "Your AUTOMATIC1111, Forge, reForge, SD.Next or sd-server.",
     "bfl": "The FLUX models of Black Forest Labs, from their maker.",
     "comfyui": "A ComfyUI server, local or rented, with any workflow.",
-    "fal": "Every image model on fal: FLUX, Nano Banana, Seedream, Qwen and others.",
-    "gemini": "Google's image models: Nano Banana 2.1, Gemini 3 Pro Image and others.",
+    "fal": "Every image model on fal: FLUX, Nano Banana, Seedream, Qwen.",
+    "gemini": "Google's image models: Nano Banana 2.1, Gemini 3 Pro Image.",
     "mock": "A picture drawn from the prompt: offline, free, instant.",
-    "openai": "OpenAI's images, and the services and servers that speak its API.",
-    "openrouter": "Image models of many providers, by name, with one key and the real"
-    " cost.",
-    "replicate": "Every image model on Replicate: FLUX, Imagen, Ideogram and others.",
+    "openai": "OpenAI's images, and services and servers with its API.",
+    "openrouter": "Image models of many providers, with one key; the real cost.",
+    "replicate": "Every image model on Replicate: FLUX, Imagen, Ideogram.",
 }
 
 

@@ -45,6 +45,11 @@ def test_the_summaries_are_those_of_the_adapters() -> None:
     assert {name: find_adapter(name).summary for name in BUILT_IN} == SUMMARIES
 
 
+def test_a_list_of_the_summaries_fits_80_columns() -> None:
+    room = 80 - len("    ") - max(map(len, SUMMARIES))
+    assert {name for name, words in SUMMARIES.items() if len(words) > room} == set()
+
+
 @pytest.mark.parametrize("name", ["chalk", "easel"])
 def test_an_adapter_of_another_package_is_found(name: str) -> None:
     if not entry_points(group=GROUP, name=name):

@@ -106,7 +106,7 @@ def create(options: FalOptions, context: BackendContext) -> ImageBackend:
 
 
 adapter = Adapter(
-    summary="Every image model on fal: FLUX, Nano Banana, Seedream, Qwen and others.",
+    summary="Every image model on fal: FLUX, Nano Banana, Seedream, Qwen.",
     options=FalOptions,
     create=create,
     multiprocess=True,

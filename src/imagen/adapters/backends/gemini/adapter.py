@@ -44,7 +44,7 @@ def _credentials(key: str) -> Mapping[str, str]:
 
 adapter = http_adapter(
     _create_vendor,
-    summary="Google's image models: Nano Banana 2.1, Gemini 3 Pro Image and others.",
+    summary="Google's image models: Nano Banana 2.1, Gemini 3 Pro Image.",
     base_url="https://generativelanguage.googleapis.com/v1beta",
     key_env="GEMINI_API_KEY",
     other_key_envs=("GOOGLE_API_KEY",),

@@ -110,7 +110,7 @@ def create(options: OpenAIOptions, context: BackendContext) -> ImageBackend:
 
 
 adapter = Adapter(
-    summary="OpenAI's images, and the services and servers that speak its API.",
+    summary="OpenAI's images, and services and servers with its API.",
     options=OpenAIOptions,
     create=create,
     multiprocess=True,

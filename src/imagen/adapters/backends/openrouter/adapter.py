@@ -86,7 +86,7 @@ def create(options: OpenRouterOptions, context: BackendContext) -> ImageBackend:
 
 
 adapter = Adapter(
-    summary="Image models of many providers, by name, with one key and the real cost.",
+    summary="Image models of many providers, with one key; the real cost.",
     options=OpenRouterOptions,
     create=create,
     multiprocess=True,

@@ -125,7 +125,7 @@ def create(options: ReplicateOptions, context: BackendContext) -> ImageBackend:
 
 
 adapter = Adapter(
-    summary="Every image model on Replicate: FLUX, Imagen, Ideogram and others.",
+    summary="Every image model on Replicate: FLUX, Imagen, Ideogram.",
     options=ReplicateOptions,
     create=create,
     multiprocess=True,
