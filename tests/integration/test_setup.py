@@ -246,7 +246,7 @@ output: {{dir: x}}
 def test_a_server_on_another_machine_is_added_by_its_url(
     screen: Screen, comfyui: ComfyServer, config: Path
 ) -> None:
-    talk = Conversation(screen, NO_PORT, "http://127.0.0.1:9")
+    talk = Conversation(screen, NO_PORT, "http://127.0.0.1:9", COLUMNS="80")
     talk.answer(WHICH, "127.0.0.1:9")
     talk.read_to("No comfyui server answers at http://127.0.0.1:9.")
     talk.answer(WHICH, "nonsense")
@@ -259,6 +259,8 @@ def test_a_server_on_another_machine_is_added_by_its_url(
     talk.answer(WRITE, "")
 
     assert talk.end() == 0, talk.seen
+    found = talk.seen.partition(FOLDER)[0].splitlines()
+    assert max(len(line) for line in found if WHICH not in line) <= 80, found
     address = yaml.safe_load(config.read_text())["backends"]["comfyui"]["base_url"]
     assert address == f"http://127.0.0.1:{comfyui.port}"
 

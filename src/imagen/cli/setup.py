@@ -103,7 +103,7 @@ class _Setup:
         there, missing = list_sources(self._runtime, self._adapters)
         places = ", ".join(each.words for each in there)
         if there:
-            print_message(f"Looking for backends: {places}")
+            _print_wrapped(f"Looking for backends: {places}")
         self._found = self._check(there)
         self._print_found(missing)
         chosen = self._choose() if self._ask else [f for f in self._found if f.ready]
@@ -146,7 +146,7 @@ class _Setup:
         if names:
             print_message(f"Nothing was written. The config has {', '.join(names)}.")
             return exit_codes.DONE
-        print_message(
+        _print_wrapped(
             "Nothing was written. Without a backend of your own, imagen uses the free "
             'mock: imagen generate "a red fox".'
         )
@@ -203,7 +203,7 @@ class _Setup:
             elif answer in self._adapters:
                 self._add_key(answer)
             else:
-                print_message(
+                _print_wrapped(
                     "Type numbers such as 1,2, a URL such as http://gpu:8188, or a "
                     f"service whose key you have: {', '.join(self._services())}."
                 )
@@ -233,7 +233,7 @@ class _Setup:
             print_message(f"{name} needs no key.")
             return
         if find_spec("keyring") is None:
-            print_message(
+            _print_wrapped(
                 f"Set ${option[1][0]} to your key, and run `imagen setup` again. Or "
                 f"let your keyring hold it: {format_install_command('keyring')}"
             )
@@ -305,6 +305,10 @@ class _Setup:
                     "added": [each.name for each in chosen],
                 }
             )
+
+
+def _print_wrapped(message: str) -> None:
+    print_message(wrap_message(message, indent=""))
 
 
 def _ask(question: str) -> str:
