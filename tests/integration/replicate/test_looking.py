@@ -514,6 +514,7 @@ def test_says_whose_account_it_is_and_that_the_model_is_there(
     ("trouble", "words"),
     [
         ({"status": 401}, "does not accept the credentials"),
+        ({"status": 401}, "Check $REPLICATE_API_TOKEN."),
         ({"status": 407}, "proxy"),
         ({"status": 503}, "not available"),
         ({"status": 302, "location": "/login"}, "sign-in"),

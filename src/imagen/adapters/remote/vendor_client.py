@@ -69,8 +69,8 @@ class VendorClient:
         self._hint = hint
         self._now = now
         variables = [key_env] if isinstance(key_env, str) else key_env
-        names = [format_variable(each) for each in variables if each]
-        self._missing = join_missing(names)
+        self._key_names = [format_variable(each) for each in variables if each]
+        self._missing = join_missing(self._key_names)
         self._hosts = [_compile_host(own) for own in getattr(vendor, "hosts", ())]
         self.http = build_client(
             self.base_url,
@@ -214,6 +214,9 @@ class VendorClient:
             )
         elif isinstance(error, Throttled) and error.retry_after is None:
             error.retry_after = self.retry_after(response)
+        if isinstance(error, Unauthorized) and not error.hint and self._key_names:
+            verb = "Check" if self._credentials else "Set"
+            error.hint = f"{verb} {' and '.join(self._key_names)}."
         return self.mask(error)
 
     def retry_after(self, response: HttpResponse) -> float | None:
