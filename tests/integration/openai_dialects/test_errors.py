@@ -3,7 +3,7 @@
 import pytest
 from tests.integration.openai_dialects.cases import B64, DATA, PICTURE
 from tests.integration.openai_dialects.conftest import Server
-from tests.integration.remote.server import json_reply
+from tests.integration.remote.server import Reply, json_reply
 
 from imagen.backend import (
     BackendError,
@@ -15,7 +15,7 @@ from imagen.backend import (
     Unauthorized,
     Unfinished,
 )
-from imagen.domain.consumption import UNTOUCHED
+from imagen.domain.consumption import UNTOUCHED, Used
 from imagen.testing.fakes import RecordingContext
 
 MODERATED = {"message": "no", "code": "moderation_blocked"}
@@ -272,6 +272,29 @@ def test_an_image_that_was_withheld_after_it_was_drawn_may_have_cost(
         backend.generate(it.job_for(backend), RecordingContext())
 
     assert raised.value.used != UNTOUCHED
+
+
+def test_images_that_are_withheld_cost_the_tokens_that_are_reported(it: Server) -> None:
+    usage = {"input_tokens": 10, "output_tokens": 196}
+    it.reply(json_reply({"data": [], "usage": usage}))
+    backend = it.connect("openai")
+
+    with pytest.raises(Refused) as raised:
+        backend.generate(it.job_for(backend), RecordingContext())
+
+    tokens = {"input_text": 10, "output_image": 196}
+    assert raised.value.used == Used(tokens=tokens)
+
+
+def test_a_page_in_place_of_the_answer_is_told_with_the_advice(it: Server) -> None:
+    page = b"<html>Sign in</html>"
+    it.reply(Reply(content=page, headers={"content-type": "text/html"}))
+    backend = it.connect("openai")
+
+    with pytest.raises(Unfinished, match=r"invalid: The response is not") as raised:
+        backend.generate(it.job_for(backend), RecordingContext())
+
+    assert "Check base_url" in raised.value.hint
 
 
 def test_a_model_that_was_shut_down_is_named_with_its_successor(it: Server) -> None:

@@ -118,7 +118,8 @@ class Submission:
             # vendor, which would then have accepted a job that costs money.
             raise Unfinished(
                 f"{self._client.name} may have accepted the job, but its response is"
-                f" invalid ({type(error).__name__})."
+                f" invalid{_describe(error)}",
+                hint=error.hint if isinstance(error, ImagenError) else "",
             ) from error
 
 
@@ -133,6 +134,12 @@ def ended_error(error: ImagenError) -> ImagenError:
     ended = BackendError(error.message, hint=error.hint, used=error.used)
     ended.__cause__ = error
     return ended
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, ImagenError):
+        return f": {error.message}"
+    return f" ({type(error).__name__})."
 
 
 def _check_answer(answer: Answer) -> Answer:

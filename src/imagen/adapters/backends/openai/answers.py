@@ -50,12 +50,13 @@ def read_answer(
         raise UnreadableResponse(f"{name} sent no images.")
     items = [as_mapping(each) for each in as_list(body["data"])]
     outputs = tuple(_read_output(item, name) for item in items)
+    used = Used(tokens=_count_tokens(body) if dialect.cost.tokens else None)
     if all(output.lost for output in outputs):
         if items and not any(map(_is_withheld, items)):
             raise UnreadableResponse(f"{name} sent no images.")
         problem = parse_problem(items[0] if items else body)
-        refused = msgspec.structs.replace(problem, drawn=True).refuse(name)
-        return JobFailed(error=refused)
+        problem = msgspec.structs.replace(problem, drawn=True)
+        return JobFailed(error=problem.refuse(name, used=used))
     warnings = [
         text
         for header, text in dialect.warnings.items()
@@ -71,7 +72,7 @@ def read_answer(
         outputs=outputs,
         model=model if isinstance(model, str) else "",
         cost=_read_cost(body, headers, dialect),
-        used=Used(tokens=_count_tokens(body) if dialect.cost.tokens else None),
+        used=used,
         parameters=parameters,
         warnings=(*warnings, *map(str, as_list(body.get("warnings")))),
     )

@@ -40,13 +40,18 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
             "",
         )
 
-    def refuse(self, name: str) -> Refused:
-        """Return the error of a request whose content is refused."""
+    def refuse(self, name: str, *, used: Used | None = None) -> Refused:
+        """Return the error of a request whose content is refused.
+
+        Args:
+            name: The name of the service.
+            used: What it consumed if the image was drawn; by default that is unknown.
+        """
         more = f": {self.message}" if self.message else ""
         return Refused(
             f"{name} refuses the request{more}.",
             hint="Change the prompt or the reference images.",
-            used=Used() if self.drawn else None,
+            used=(used or Used()) if self.drawn else None,
         )
 
 
