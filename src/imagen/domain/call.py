@@ -254,6 +254,14 @@ class OpenCall(msgspec.Struct, frozen=True, kw_only=True):
         return self.state == "planned" and not self.live
 
 
+def describe_forgetting(call: Call) -> str:
+    """Return how to close a call whose outcome nobody can look up."""
+    return (
+        f"`imagen jobs forget {call.id}` gives it up, and its possible cost stays "
+        "counted."
+    )
+
+
 def count_identical(call: Call, open_calls: Iterable[OpenCall]) -> int:
     """Return how many calls in an unknown state have the same job, with this call."""
     unknown = {each.call.id: each.call for each in open_calls if each.state == "sent"}

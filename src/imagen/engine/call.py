@@ -18,7 +18,7 @@ from imagen.engine.job_context import RunningJobContext
 from imagen.engine.persist import PersistImages
 from imagen.engine.recorder import CallRecorder
 from imagen.engine.thread_pool import run_tasks
-from imagen.ports.backend import ImageBackend
+from imagen.ports.backend import ImageBackend, LookupBackend, ResumableBackend
 from imagen.ports.clock import Clock
 
 
@@ -75,7 +75,7 @@ class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
         """Return the failure of an image whose cancelled call did not end in time."""
         error = Cancelled("Cancelled; the backend did not respond in time.")
         if self.context.sent:
-            _extend_hint(error, self.record.describe_open())
+            _extend_hint(error, self.record.describe_open(findable=self._is_findable()))
         return self.persist.fail(number, error)
 
     def _end(self, error: BaseException, started: float) -> None:
@@ -84,13 +84,20 @@ class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
         fate = classify_failure(error, sent=self.context.sent)
         if fate == "open" and (call.may_cost or not isinstance(error, Cancelled)):
             record.leave_open(str(error))
-            _extend_hint(error, record.describe_open())
+            _extend_hint(error, record.describe_open(findable=self._is_findable()))
         elif fate == "free" or not call.may_cost:
             record.close(None)
         else:
             latency_ms = self._milliseconds_since(started)
             cost = record.close_failed(error, latency_ms=latency_ms)
             _extend_hint(error, describe_final_cost(cost, reserved=call.reserved))
+
+    def _is_findable(self) -> bool:
+        """Return whether the backend can look up the call later."""
+        known = self.context.reference is not None
+        return isinstance(self.backend, ResumableBackend) and (
+            known or isinstance(self.backend, LookupBackend)
+        )
 
     def _milliseconds_since(self, started: float) -> int:
         return round((self.clock.monotonic() - started) * 1000)

@@ -22,6 +22,7 @@ from imagen.domain.call import (
     CallUpdate,
     Received,
     count_identical,
+    describe_forgetting,
     usage_row,
 )
 from imagen.domain.errors import (
@@ -312,12 +313,18 @@ class CallRecorder(msgspec.Struct, kw_only=True, eq=False):
         )
         return cost
 
-    def describe_open(self) -> str:
-        """Return what the call may cost while it is open, and how to finish it."""
+    def describe_open(self, *, findable: bool = True) -> str:
+        """Return what the call may cost while it is open, and how to end it.
+
+        Args:
+            findable: Whether the backend can look up what became of the call.
+        """
         call = self.call
         cost = describe_open_cost(call.reserved) if call.may_cost else ""
-        resume = f"`imagen resume {call.id}` finishes it; do not repeat it."
-        return " ".join(filter(None, (cost, resume if self.is_recorded else "")))
+        advice = f"`imagen resume {call.id}` finishes it; do not repeat it."
+        if not findable:
+            advice = f"The backend cannot look it up. {describe_forgetting(call)}"
+        return " ".join(filter(None, (cost, advice if self.is_recorded else "")))
 
     def _record(self, update: CallUpdate) -> bool:
         recorder = self.recorder

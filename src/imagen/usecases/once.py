@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from imagen.domain import events
-from imagen.domain.call import Call, CallClosed, OpenCall
+from imagen.domain.call import Call, CallClosed, OpenCall, describe_forgetting
 from imagen.domain.command import CONTINUED_FOR, WAITING_COMMANDS, Command
 from imagen.domain.errors import (
     BackendError,
@@ -481,8 +481,5 @@ def _describe_open(call: Call, result: "ResumeResult | None") -> ImagenError:
         return error
     message = error.message if isinstance(error, ImagenError) else "It is still open."
     hint = error.hint if isinstance(error, ImagenError) else ""
-    advice = (
-        f"`imagen jobs forget {call.id}` gives it up, and its possible cost stays "
-        "counted; --fresh starts a new command."
-    )
+    advice = f"{describe_forgetting(call)} --fresh starts a new command."
     return Unfinished(message, hint=f"{hint} {advice}".strip())

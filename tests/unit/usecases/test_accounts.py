@@ -1,5 +1,6 @@
 """What is written down of a call that may cost money, and what stops one."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -9,6 +10,7 @@ import pytest
 from tests.contract_internal.databases import temporary_database
 from tests.unit.engine.threads import no_more_threads
 from tests.unit.usecases.scenes import (
+    PAID,
     KnowingBackend,
     PaidScene,
     RecordingJournal,
@@ -50,7 +52,13 @@ from imagen.domain.result import Generated
 from imagen.domain.size import Size
 from imagen.engine.cancellation import Cancellation
 from imagen.ports.job_context import JobContext
-from imagen.testing.fakes import ANYTHING, MemoryStorage, plain_images
+from imagen.testing.fakes import (
+    ANYTHING,
+    MemoryStorage,
+    ResumableScriptedBackend,
+    ScriptedBackend,
+    plain_images,
+)
 
 
 class BrokenJournal(RecordingJournal):
@@ -225,14 +233,21 @@ def test_what_may_still_come_stays_open_and_is_sent_once(
     assert len(scene.backend.jobs) == 1
 
 
-def test_an_open_call_is_named_with_what_it_may_cost() -> None:
-    scene = PaidScene(Unfinished("Silence."))
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [(ResumableScriptedBackend, "resume"), (ScriptedBackend, "jobs forget")],
+)
+def test_an_open_call_is_named_with_what_it_may_cost_and_what_ends_it(
+    kind: type[ScriptedBackend], command: str
+) -> None:
+    scene = PaidScene(backend=kind(Unfinished("Silence."), capabilities=PAID))
 
     (failed,) = scene.run().failed
 
     (call,) = scene.journal.list_open()
-    assert f"imagen resume {call.call.id}" in getattr(failed.error, "hint", "")
-    assert "$0.05" in getattr(failed.error, "hint", "")
+    hint = getattr(failed.error, "hint", "")
+    assert re.findall("`imagen (.+?)`", hint) == [f"{command} {call.call.id}"]
+    assert "$0.05" in hint
 
 
 def test_between_two_attempts_it_is_certainly_not_sent() -> None:
@@ -320,7 +335,8 @@ def test_a_confirmed_cancel_is_over() -> None:
 
 
 def test_a_cancel_that_nobody_confirmed_stays_open() -> None:
-    scene = PaidScene(taken(cancelled(settled=False)))
+    script = taken(cancelled(settled=False))
+    scene = PaidScene(backend=ResumableScriptedBackend(script, capabilities=PAID))
 
     (failed,) = scene.run().failed
 
