@@ -17,6 +17,8 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
         seconds: Machine time.
         tokens: Number by kind, such as `input_text` and `output_image`; a kind that is
             missing counts 0.
+        micros: The amount that the backend charged, in micro-dollars, if it reports it.
+            It is the cost then, whatever the price and the other quantities are.
     """
 
     calls: int = 1
@@ -24,6 +26,7 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
     megapixels: float | None = None
     seconds: float | None = None
     tokens: Mapping[str, int] | None = None
+    micros: int | None = None
 
 
 UNTOUCHED = Used(calls=0, images=0, megapixels=0, seconds=0, tokens={})

@@ -16,6 +16,7 @@ from imagen.backend import (
     Unfinished,
 )
 from imagen.domain.consumption import UNTOUCHED, Used
+from imagen.domain.money.price import calculate_cost
 from imagen.testing.fakes import RecordingContext
 
 MODERATED = {"message": "no", "code": "moderation_blocked"}
@@ -284,6 +285,25 @@ def test_images_that_are_withheld_cost_the_tokens_that_are_reported(it: Server) 
 
     tokens = {"input_text": 10, "output_image": 196}
     assert raised.value.used == Used(tokens=tokens)
+
+
+@pytest.mark.parametrize(("status", "data"), [(200, {"data": []}), (400, {})])
+def test_an_image_that_is_withheld_costs_the_amount_that_is_reported(
+    status: int, data: dict[str, object], it: Server
+) -> None:
+    problem = {
+        "code": "Client specified an invalid argument",
+        "error": "Generated image rejected by content moderation.",
+        "usage": {"cost_in_usd_ticks": 200_000_000},
+    }
+    it.reply(json_reply({**problem, **data}, status))
+    backend = it.connect("xai")
+
+    with pytest.raises(Refused, match="rejected by content moderation") as raised:
+        backend.generate(it.job_for(backend), RecordingContext())
+
+    assert raised.value.used is not None
+    assert calculate_cost(None, raised.value.used).micros == 20_000
 
 
 def test_a_page_in_place_of_the_answer_is_told_with_the_advice(it: Server) -> None:

@@ -163,9 +163,11 @@ def find_price(
 def calculate_cost(price: Price | None, used: Used) -> Cost:
     """Return the cost of a consumption, rounded up to a micro-dollar.
 
-    The cost is unknown without a price, and if a charged quantity is unknown, negative
-    or not finite.
+    An amount that the backend reports is the cost. Otherwise the cost is unknown
+    without a price, and if a charged quantity is unknown, negative or not finite.
     """
+    if used.micros is not None:
+        return Cost(micros=used.micros, source="reported")
     if price is None:
         return Cost()
     dollars = Decimal(0)

@@ -50,13 +50,15 @@ def read_answer(
         raise UnreadableResponse(f"{name} sent no images.")
     items = [as_mapping(each) for each in as_list(body["data"])]
     outputs = tuple(_read_output(item, name) for item in items)
-    used = Used(tokens=_count_tokens(body) if dialect.cost.tokens else None)
+    cost = _read_cost(body, headers, dialect)
+    tokens = _count_tokens(body) if dialect.cost.tokens else None
+    used = Used(tokens=tokens, micros=cost.micros)
     if all(output.lost for output in outputs):
         if items and not any(map(_is_withheld, items)):
             raise UnreadableResponse(f"{name} sent no images.")
         problem = parse_problem(items[0] if items else body)
-        problem = msgspec.structs.replace(problem, drawn=True)
-        return JobFailed(error=problem.refuse(name, used=used))
+        refused = msgspec.structs.replace(problem, used=used).refuse(name)
+        return JobFailed(error=refused)
     warnings = [
         text
         for header, text in dialect.warnings.items()
@@ -71,11 +73,27 @@ def read_answer(
     return JobSucceeded(
         outputs=outputs,
         model=model if isinstance(model, str) else "",
-        cost=_read_cost(body, headers, dialect),
+        cost=cost,
         used=used,
         parameters=parameters,
         warnings=(*warnings, *map(str, as_list(body.get("warnings")))),
     )
+
+
+def read_refusal(response: HttpResponse, dialect: Dialect) -> Problem:
+    """Return what a response without success says, and what it cost.
+
+    It says nothing if it is the page of a proxy.
+    """
+    try:
+        body = decode_json(response.content, dict[str, object])
+    except (ValueError, RecursionError):
+        return Problem()
+    problem = parse_problem(body)
+    micros = _read_cost(body, response.headers, dialect).micros
+    if not micros:
+        return problem
+    return msgspec.structs.replace(problem, used=Used(micros=micros))
 
 
 def read_event(message: str) -> JobRunning | JobPreview | None:

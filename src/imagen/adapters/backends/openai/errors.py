@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import cast
 
 import msgspec
 
@@ -21,46 +20,33 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         message: Its own message; "" for none.
         codes: The codes and types that it names.
-        drawn: Whether the image was drawn before it was withheld, so that it may cost.
+        used: What it consumed if the image was drawn before it was withheld; else None.
     """
 
     message: str = ""
     codes: tuple[str, ...] = ()
-    drawn: bool = False
+    used: Used | None = None
 
     def meaning(self, codes: Mapping[str, str]) -> str:
-        """Return the meaning of the first known code; "" for none."""
+        """Return the meaning of the codes or the message; "" for none."""
         return next(
             (
                 meaning
-                for code in self.codes
+                for code in (*self.codes, self.message)
                 for pattern, meaning in codes.items()
                 if fnmatchcase(code, pattern)
             ),
             "",
         )
 
-    def refuse(self, name: str, *, used: Used | None = None) -> Refused:
-        """Return the error of a request whose content is refused.
-
-        Args:
-            name: The name of the service.
-            used: What it consumed if the image was drawn; by default that is unknown.
-        """
+    def refuse(self, name: str) -> Refused:
+        """Return the error of a request whose content is refused."""
         more = f": {self.message}" if self.message else ""
         return Refused(
             f"{name} refuses the request{more}.",
             hint="Change the prompt or the reference images.",
-            used=(used or Used()) if self.drawn else None,
+            used=self.used,
         )
-
-
-def read_problem(content: bytes) -> Problem:
-    """Return what a response says; nothing for the page of a proxy."""
-    try:
-        return parse_problem(cast("object", msgspec.json.decode(content)))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Problem()
 
 
 def parse_problem(body: object) -> Problem:
@@ -82,7 +68,7 @@ def parse_problem(body: object) -> Problem:
         message=": ".join(dict.fromkeys(filter(None, lines))),
         codes=tuple(code for code in codes if isinstance(code, str)),
         # Only a prompt that was refused at once is known to be free.
-        drawn=details.get("moderation_stage", "input") != "input",
+        used=None if details.get("moderation_stage", "input") == "input" else Used(),
     )
 
 

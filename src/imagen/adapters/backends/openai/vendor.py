@@ -4,9 +4,13 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from imagen.adapters.backends.openai.answers import read_answer, read_event
+from imagen.adapters.backends.openai.answers import (
+    read_answer,
+    read_event,
+    read_refusal,
+)
 from imagen.adapters.backends.openai.dialect import Images, Row, apply_row
-from imagen.adapters.backends.openai.errors import read_problem, to_error
+from imagen.adapters.backends.openai.errors import to_error
 from imagen.adapters.backends.openai.requests import (
     add_images,
     build_body,
@@ -167,7 +171,7 @@ class OpenAI:
         dialect, today = self._dialect, self._clock.now().date()
         shutdown = look_up_shutdown(dialect.provider, self._model)
         return to_error(
-            read_problem(response.content),
+            read_refusal(response, dialect),
             status=response.status,
             name=self.name,
             codes=dialect.codes,
