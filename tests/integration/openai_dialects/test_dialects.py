@@ -159,6 +159,7 @@ def test_a_dialect_that_is_not_in_the_table_is_a_row_of_data(it: Server) -> None
     [
         ({"dialect": "opanai"}, "unknown dialect 'opanai' \\(Did you mean openai"),
         ({"dialect": "azure", "model": "m"}, "needs a base_url, such as https://RES"),
+        ({"base_url": "http://a/v1/images/generations/"}, "set it to http://a/v1"),
         ({"overrides": {"sizes": {"multipel": 8}}}, "overrides: .*multipel"),
     ],
 )

@@ -83,7 +83,11 @@ class OpenAIOptions(
             raise ValueError(f"overrides: {error}") from error
         if not (self.base_url or row.base_url):
             raise ValueError(f"the dialect needs a base_url, such as {row.example_url}")
-        force_setattr(self, "base_url", (self.base_url or row.base_url).rstrip("/"))
+        url = (self.base_url or row.base_url).rstrip("/")
+        if url.endswith(f"/{row.path}"):
+            short = url.removesuffix(f"/{row.path}")
+            raise ValueError(f"base_url ends before /{row.path}: set it to {short}")
+        force_setattr(self, "base_url", url)
         force_setattr(self, "api_key_env", self.api_key_env or row.key_env)
 
 
