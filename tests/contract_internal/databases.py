@@ -1,12 +1,13 @@
 """Temporary SQLite databases, which stand in for every port that keeps records."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
 from shutil import rmtree
 from sqlite3 import Connection
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
+from uuid import uuid4
 from weakref import finalize
 
 from imagen.adapters.database.connection import FILE, Database
@@ -20,7 +21,12 @@ class QuickDatabase(Database):
         super().__init__(folder)
         if not self.path.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
-            self.path.write_bytes(_empty_database())
+            # Complete at once, and never over that of another thread.
+            draft = folder / f".{uuid4()}"
+            draft.write_bytes(_empty_database())
+            with suppress(FileExistsError):
+                self.path.hardlink_to(draft)
+            draft.unlink()
 
     def writing(self, *, durable: bool) -> AbstractContextManager[Connection]:
         del durable
