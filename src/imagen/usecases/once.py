@@ -160,19 +160,14 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
         self, command: Command, work: Work, cancellation: Cancellation
     ) -> tuple[RequestKey, tuple[RecordedCall, ...]] | StoredAnswer:
         """Claim a new run or the oldest interrupted one, or return the images."""
-        running: StoredRequest | None = None
+        is_announced = False
         before = self._list_answers(command)
         while True:
             found = self._find(command)
-            if running is not None and found is None and command.key is None:
-                # The process that was waited for has finished.
-                for request in self.requests.list_requests(UNKEYED_COMMANDS):
-                    if request.key == running.key and request.answer is not None:
-                        return request.answer
             if found is not None and found.process is not None:
-                if running is None:
+                if not is_announced:
                     self._announce(found.process)
-                running = found
+                is_announced = True
                 if self.clock.wait(cancellation.event, _POLL_INTERVAL):
                     raise Cancelled(
                         "Cancelled while waiting; nothing was sent.", settled=True
@@ -188,7 +183,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
                 case KeyClaimed():
                     after = self._list_answers(command)
                     if new := after.keys() - before.keys():
-                        # It was started at the same time, and has finished already.
+                        # One that was waited for, or started at the same time.
                         self.keys.release(key)
                         return after[min(new)]
                     return key, ()
@@ -244,7 +239,7 @@ class RunOnce(msgspec.Struct, frozen=True, kw_only=True):
 
     def _list_answers(self, command: Command) -> Mapping[str, StoredAnswer]:
         """Return the answers of a command that has to wait, by the keys of its runs."""
-        if command.key is not None or command.fresh or not command.waits:
+        if command.key is not None or not command.waits:
             return {}
         return {
             request.key.key: request.answer
