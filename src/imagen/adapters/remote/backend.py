@@ -221,28 +221,37 @@ def remote_backend(
     return kind(vendor, open_service)
 
 
+def url_meta(default: str, *, description: str = "The URL of the API.") -> msgspec.Meta:
+    """Return what the option `base_url` of a service accepts: a URL without a login."""
+    return msgspec.Meta(
+        pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
+        description=description,
+        examples=[default],
+        extra={"shape": f"a URL such as {default}"},
+    )
+
+
+def key_meta(*variables: str, name: str = "key") -> msgspec.Meta:
+    """Return what the option `api_key_env` of a service accepts.
+
+    Args:
+        variables: The usual environment variables, at which `imagen setup` looks.
+        name: The service's word for a key.
+    """
+    return msgspec.Meta(
+        min_length=1,
+        description=f"The environment variable that holds the API {name}.",
+        examples=list(variables),
+    )
+
+
 @cache
 def _define_options(
     base: type[msgspec.Struct] | None, base_url: str, key_envs: tuple[str, ...]
 ) -> type[msgspec.Struct]:
     """Return the Struct of the options of an adapter, always the same one."""
-    url = Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
-            description="The URL of the API.",
-            examples=[base_url],
-            extra={"shape": f"a URL such as {base_url}"},
-        ),
-    ]
-    env = Annotated[
-        str,
-        msgspec.Meta(
-            min_length=1,
-            description="The environment variable that holds the API key.",
-            examples=list(key_envs),
-        ),
-    ]
+    url = Annotated[str, url_meta(base_url)]
+    env = Annotated[str, key_meta(*key_envs)]
 
     # The workers of `imagen serve` receive options, and cannot import this class.
     def reduce(chosen: msgspec.Struct) -> tuple[object, ...]:

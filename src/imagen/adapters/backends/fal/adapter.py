@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from imagen.adapters.backends.fal.catalog import Description, ModelCatalog
 from imagen.adapters.backends.fal.vendor import Fal
-from imagen.adapters.remote.backend import remote_backend
+from imagen.adapters.remote.backend import key_meta, remote_backend, url_meta
 from imagen.adapters.remote.models.cache import DescriptionCache
 from imagen.ports.adapter import Adapter, BackendContext
 from imagen.ports.backend import ImageBackend
@@ -56,28 +56,16 @@ class FalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
     api_key_env: Annotated[
         str,
-        Meta(
-            min_length=1,
-            description="The environment variable that holds the API key.",
-            examples=["FAL_KEY", "FAL_API_KEY", "FAL_AI_API_KEY"],
-        ),
+        key_meta("FAL_KEY", "FAL_API_KEY", "FAL_AI_API_KEY"),
     ] = "FAL_KEY"
     base_url: Annotated[
         str,
-        Meta(
-            pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
-            description="The URL of the queue.",
-            examples=[DEFAULT_URL],
-            extra={"shape": f"a URL such as {DEFAULT_URL}"},
-        ),
+        url_meta(DEFAULT_URL, description="The URL of the queue."),
     ] = DEFAULT_URL
     platform_url: Annotated[
         str,
-        Meta(
-            pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
-            description="The URL of the API about models and requests.",
-            examples=[PLATFORM_URL],
-            extra={"shape": f"a URL such as {PLATFORM_URL}"},
+        url_meta(
+            PLATFORM_URL, description="The URL of the API about models and requests."
         ),
     ] = PLATFORM_URL
 

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from imagen.adapters.backends.openrouter.catalog import ModelCatalog
 from imagen.adapters.backends.openrouter.vendor import OpenRouter
-from imagen.adapters.remote.backend import remote_backend
+from imagen.adapters.remote.backend import key_meta, remote_backend, url_meta
 from imagen.adapters.remote.vendor import bearer
 from imagen.ports.adapter import Adapter, BackendContext
 from imagen.ports.backend import ImageBackend
@@ -48,20 +48,11 @@ class OpenRouterOptions(
     ] = True
     api_key_env: Annotated[
         str,
-        Meta(
-            min_length=1,
-            description="The environment variable that holds the API key.",
-            examples=["OPENROUTER_API_KEY"],
-        ),
+        key_meta("OPENROUTER_API_KEY"),
     ] = "OPENROUTER_API_KEY"
     base_url: Annotated[
         str,
-        Meta(
-            pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
-            description="The URL of the API.",
-            examples=[DEFAULT_URL],
-            extra={"shape": f"a URL such as {DEFAULT_URL}"},
-        ),
+        url_meta(DEFAULT_URL),
     ] = DEFAULT_URL
 
 

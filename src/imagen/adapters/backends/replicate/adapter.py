@@ -17,7 +17,7 @@ from imagen.adapters.backends.replicate.catalog import (
     Target,
 )
 from imagen.adapters.backends.replicate.vendor import Replicate
-from imagen.adapters.remote.backend import remote_backend
+from imagen.adapters.remote.backend import key_meta, remote_backend, url_meta
 from imagen.adapters.remote.vendor import bearer
 from imagen.ports.adapter import Adapter, BackendContext
 from imagen.ports.backend import ImageBackend
@@ -81,20 +81,11 @@ class ReplicateOptions(
     ] = 0
     api_token_env: Annotated[
         str,
-        Meta(
-            min_length=1,
-            description="The environment variable that holds the API token.",
-            examples=["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"],
-        ),
+        key_meta("REPLICATE_API_TOKEN", "REPLICATE_API_KEY", name="token"),
     ] = "REPLICATE_API_TOKEN"  # noqa: S105 - a variable's name
     base_url: Annotated[
         str,
-        Meta(
-            pattern=r"^https?://[^\s/?#@]+[^\s?#@]*$",
-            description="The URL of the API.",
-            examples=[DEFAULT_URL],
-            extra={"shape": f"a URL such as {DEFAULT_URL}"},
-        ),
+        url_meta(DEFAULT_URL),
     ] = DEFAULT_URL
 
 
