@@ -355,8 +355,7 @@ class RemoteJob:
         if isinstance(answer, JobSucceeded):
             # The vendor has repeated an id, unless another call can find lost jobs and
             # has adopted this one. The image that came with it is kept.
-            in_hand = any(each.content is not None for each in answer.outputs)
-            keep = in_hand and not hasattr(self._vendor, "find")
+            keep = _holds_content(answer) and not hasattr(self._vendor, "find")
             with suppress(*([ReferenceTaken] if keep else [])):
                 self._accept(answer.reference)
         return self._finish(answer)
@@ -385,7 +384,7 @@ class RemoteJob:
                     BackgroundCall(cancel).result(self._context)
             if isinstance(status, JobSucceeded):
                 self._ended = status
-            if not (status.final or self._holds_content):
+            if not (status.final or (self._ended and _holds_content(self._ended))):
                 self._poll_once_more(0.0 if self._ended else MAX_POLL_INTERVAL)
             return self._collect(self._ended or status)
         except Cancelled as stopped:
@@ -400,12 +399,6 @@ class RemoteJob:
                 f" ({type(error).__name__}).",
                 hint="The job exists; it can be fetched with a corrected adapter.",
             ) from error
-
-    @property
-    def _holds_content(self) -> bool:
-        """Whether this process has files that it must hand over at once."""
-        outputs = () if self._ended is None else self._ended.outputs
-        return any(output.content is not None for output in outputs)
 
     def _wait_for_end(self, status: JobStatus) -> JobSucceeded | JobFailed:
         pause = FIRST_POLL_INTERVAL
@@ -514,3 +507,8 @@ class RemoteJob:
         """Cancel a job whose submit response arrived after cancellation."""
         if isinstance(answer, JobAccepted) and self._requests.can_cancel:
             self._requests.cancel(answer.reference)
+
+
+def _holds_content(answer: JobSucceeded) -> bool:
+    """Return whether this process alone has a file, and must hand it over at once."""
+    return any(output.content is not None for output in answer.outputs)

@@ -70,7 +70,6 @@ class VendorClient:
         self._now = now
         variables = [key_env] if isinstance(key_env, str) else key_env
         self._key_names = [format_variable(each) for each in variables if each]
-        self._missing = join_missing(self._key_names)
         self._hosts = [_compile_host(own) for own in getattr(vendor, "hosts", ())]
         self.http = build_client(
             self.base_url,
@@ -87,7 +86,8 @@ class VendorClient:
             Unauthorized: they are not configured.
         """
         if self._credentials is None:
-            missing = self._missing or f"The key for {self.name} is not set"
+            unknown = f"The key for {self.name} is not set"
+            missing = join_missing(self._key_names) or unknown
             raise Unauthorized(f"{missing}.", hint=self._hint)
         return self._credentials
 
