@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.integration.remote.conftest import one_server, server
 from tests.integration.remote.server import (
     Reply,
     ScriptedServer,
@@ -24,6 +25,8 @@ from imagen.domain.result import Generated
 from imagen.domain.size import Size
 from imagen.ports.adapter import BackendContext, Secrets
 from imagen.testing.fakes import RecordingContext, tiny_png
+
+__all__ = ["one_server", "server"]  # fixtures
 
 KEY = "AIza-test"
 MODEL = "gemini-nano-banana-2.1"
@@ -66,19 +69,6 @@ def part(content: bytes, **fields: object) -> dict[str, object]:
 def answer(*parts: object, **candidate: object) -> dict[str, object]:
     content = {"role": "model", "parts": parts}
     return {"candidates": [{"content": content, **candidate}]}
-
-
-@pytest.fixture(scope="module")
-def one_server() -> Iterator[ScriptedServer]:
-    server = ScriptedServer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def server(one_server: ScriptedServer) -> ScriptedServer:
-    one_server.requests.clear()
-    return one_server
 
 
 def connect(server: ScriptedServer, **options: object) -> Any:

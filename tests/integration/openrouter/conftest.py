@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.integration.openrouter.stub import ENDPOINTS, FLUX
+from tests.integration.remote.conftest import one_server, server
 from tests.integration.remote.server import (
     Recorded,
     Reply,
@@ -24,6 +25,8 @@ from imagen.domain.size import Size
 from imagen.ports.adapter import BackendContext, Secrets
 from imagen.ports.clock import Clock
 from imagen.testing import FakeClock
+
+__all__ = ["one_server", "server"]  # fixtures
 
 KEY = "sk-or-v1-test"
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -74,19 +77,6 @@ class Router:
         if name in ENDPOINTS:
             return json_reply({"id": name, "endpoints": ENDPOINTS[name]})
         return json_reply({"error": {"code": 404, "message": "No endpoints"}}, 404)
-
-
-@pytest.fixture(scope="module")
-def one_server() -> Iterator[ScriptedServer]:
-    server = ScriptedServer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def server(one_server: ScriptedServer) -> ScriptedServer:
-    one_server.requests.clear()
-    return one_server
 
 
 @pytest.fixture
