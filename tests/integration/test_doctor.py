@@ -280,8 +280,8 @@ def test_the_terminal(screen: Screen, doctor: Doctor) -> None:
     dumb = screen.run(IMAGEN, "doctor", TERM="dumb")[1]
 
     assert "pictures are drawn with half blocks" in shown
-    assert "stdout is no terminal for pictures" in dumb
-    assert line(doctor(MOCK), "terminal")[1] == "stdout is no terminal for pictures"
+    assert "stdout is not a terminal for pictures" in dumb
+    assert line(doctor(MOCK), "terminal")[1] == "stdout is not a terminal for pictures"
 
 
 def test_the_extras(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -378,7 +378,7 @@ def _check_supabase(runtime: Runtime) -> Iterator[Diagnosis]:
 def _check_terminal(runtime: Runtime, *, on_terminal: bool) -> Iterator[Diagnosis]:
     environment = runtime.environment
     if not on_terminal or environment.terminal["TERM"] in {"", "dumb"}:
-        yield Diagnosis(name="terminal", note="stdout is no terminal for pictures")
+        yield Diagnosis(name="terminal", note="stdout is not a terminal for pictures")
     else:
         from imagen.bootstrap.display import build_viewer  # noqa: PLC0415 - costs Pillow
 

@@ -104,7 +104,7 @@ def explain_usage_error(
 
 
 def _describe_unknown_command(word: str, words: Sequence[str], app: "App") -> str:
-    """Return the message about a word that is no command.
+    """Return the message about a word that is not a command.
 
     Args:
         word: The word.

@@ -173,7 +173,7 @@ def slugify(prompt: str) -> str:
 def _transliterate(found: re.Match[str]) -> str:
     from anyascii import anyascii
 
-    # Signs for sounds that ASCII does not have are no breaks between words. Each
+    # Signs for sounds that ASCII does not have do not separate words. Each
     # Chinese character becomes a syllable that begins with a capital: `HuLi`.
     return _SYLLABLE.sub("-", re.sub("['`]", "", anyascii(found[0])))
 

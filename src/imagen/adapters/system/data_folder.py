@@ -40,7 +40,7 @@ def find_temporary_folder(named: str) -> Path | None:
             found = folder.lstat()
         except OSError:
             continue
-        # Anybody may create a folder of that name there, and would read the records.
+        # Any user may create a folder of that name there, and would read the records.
         is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
         if is_own and not found.st_mode & 0o077 and os.access(folder, os.W_OK):
             return folder

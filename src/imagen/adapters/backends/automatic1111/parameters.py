@@ -100,7 +100,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                     raise InvalidRequest(f"{name} needs hr_scale.")
 
 
-# They are no fields of a job: two are settings, and imagen sets the size itself.
+# They are not fields of a job: two are settings, and imagen sets the size itself.
 _SETTINGS = {"clip_skip": "CLIP_stop_at_last_layers", "vae": "sd_vae"}
 _OWN = {*_SETTINGS, "hr_scale"}
 

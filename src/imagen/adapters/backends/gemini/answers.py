@@ -34,7 +34,7 @@ def read_content(body: object, *, server: str) -> JobSucceeded | JobFailed:
     """Return the meaning of an answer of `generateContent`.
 
     Raises:
-        UnreadableResponse: it is no such answer.
+        UnreadableResponse: it is another kind of answer.
     """
     answer = as_mapping(body)
     blocked = as_mapping(answer.get("promptFeedback")).get("blockReason")

@@ -66,7 +66,7 @@ def describe_failure(
 
     Args:
         server: The name of the service, for messages.
-        reason: Why there is no image, as a name such as IMAGE_SAFETY; "" for none.
+        reason: The reason of the failure, such as IMAGE_SAFETY; "" for none.
         message: The service's own words; "" for none.
         refused: Whether it is a refusal, whatever the reason.
         used: What the job consumed.
